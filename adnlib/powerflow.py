@@ -1,0 +1,355 @@
+"""Exact AC power flow of a radial feeder, batched over time and scenarios: the referee.
+
+Chapter 01 builds it step by step. With T_j the product of the ratios between the root and bus j,
+the voltages U = V / T, impedances z / T^2, shunt admittances y T^2 and currents J T are those of a
+feeder without transformers, so that one sweep is two sums over the tree:
+
+    J = sum of the nodal currents below      I = y U - conj(s / U)
+    U = U_root - sum of z J along the path
+
+repeated until no voltage would move by more than `tol`. On a feeder the map is a contraction far
+beyond any normal load, up to the point of collapse, where it stops converging and says so.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.sparse import csr_array
+
+CHUNK = 24_000  # complex numbers in one working array: about a level-two cache
+WIDE = 100  # columns from which a loop over the buses beats running totals
+FREE_SWEEPS = 4  # sweeps before the first look at what still moves
+MAX_SWEEPS = 2000
+
+
+class CollapseError(ValueError):
+    """No power flow solution was found; names the bus, and the time and scenario of a batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """A power flow. Shapes (..., n) for buses and branches, (...) for totals, as the batch.
+
+    V, theta    voltage magnitude [p.u.] and angle against the root [rad]
+    P, Q        power into the branch above each bus, at its upstream end [p.u.]
+    ell         squared current through the impedance of that branch [p.u.]
+    p_loss, q_loss   sum of r ell and x ell (what shunts take is not in it) [p.u.]
+    p_root, q_root   drawn from the grid, what stands at the root bus itself included [p.u.]
+    converged   (...) bool; False rows are NaN
+    p, q, V_root, ratio, b_shunt   what was solved, broadcast to the batch
+    """
+
+    V: np.ndarray
+    theta: np.ndarray
+    P: np.ndarray
+    Q: np.ndarray
+    ell: np.ndarray
+    p_loss: np.ndarray
+    q_loss: np.ndarray
+    p_root: np.ndarray
+    q_root: np.ndarray
+    converged: np.ndarray
+    p: np.ndarray
+    q: np.ndarray
+    V_root: np.ndarray
+    ratio: np.ndarray
+    b_shunt: np.ndarray
+
+
+def solve(
+    feeder,
+    p=None,
+    q=None,
+    V_root=None,
+    ratio=None,
+    b_shunt=None,
+    tol=1e-10,
+    on_collapse="raise",
+):
+    """Exact AC power flow.
+
+    p, q      net injection, generation positive [p.u.], (n,), (n_t, n) or (n_s, n_t, n)
+    V_root    source voltage [p.u.], scalar or broadcast to the batch (...)
+    ratio     transformer ratios, broadcast to (..., n): taps may vary in time
+    b_shunt   shunt susceptance, generation at 1 p.u. [p.u.], broadcast to (..., n)
+    tol       largest voltage change that further sweeps would bring [p.u.]
+    on_collapse  "raise" (CollapseError names bus, time, scenario) or "mask" (NaN rows)
+    None means the feeder's own. Returns a Flow; ValueError for shapes and NaN.
+
+    A hand check: 1 p.u. over r = 0.01 at V_root = 1 leaves V = (1 + sqrt(1 - 0.04)) / 2.
+
+    >>> from adnlib.feeder import Feeder; import pandas as pd
+    >>> f = Feeder.from_tables(
+    ...     pd.DataFrame({"bus": [1, 2], "p_mw": [0, 1.0], "q_mvar": [0, 0.0], "v_kv": [1, 1]}),
+    ...     pd.DataFrame({"from_bus": [1], "to_bus": [2], "r_ohm": [0.01], "x_ohm": [0.0]}))
+    >>> print(f"{solve(f).V[0]:.9f} {(1 + 0.96**0.5) / 2:.9f}")
+    0.989897949 0.989897949
+    """
+    if on_collapse not in ("raise", "mask"):
+        raise ValueError(f"on_collapse is {on_collapse!r}; it is 'raise' or 'mask'")
+    p, q, V_root, ratio, b_shunt, batch = inputs(feeder, p, q, V_root, ratio, b_shunt)
+    given = {"p": p, "q": q, "V_root": V_root, "ratio": ratio, "b_shunt": b_shunt}
+    tree = Tree.of(feeder)
+    flat = Flat.of(tree, feeder, batch, **given)
+    out = {k: np.empty((flat.m, feeder.n)) for k in ("V", "theta", "P", "Q", "ell")}
+    out |= {k: np.empty(flat.m) for k in ("p_loss", "q_loss", "p_root", "q_root")}
+    out["converged"] = np.empty(flat.m, bool)
+    step = max(1, CHUNK // max(feeder.n, 1))
+    for start in range(0, flat.m, step):
+        part = slice(start, start + step)
+        U, converged = _sweeps(tree, flat.part(part), tol)
+        if on_collapse == "raise" and not converged.all():
+            raise CollapseError(_where(feeder, tree, U, converged, start, batch))
+        U[:, ~converged] = np.nan
+        for name, value in _read_off(feeder, tree, flat.part(part), U).items():
+            out[name][part] = value[tree.place].T if value.ndim == 2 else value
+        out["converged"][part] = converged
+    return Flow(**{k: a.reshape(batch + a.shape[1:])[()] for k, a in out.items()}, **given)
+
+
+# ---------------------------------------------------------------------------------- the sweep
+
+
+def _sweeps(tree, flat, tol):
+    """Repeat the sweep on the columns that still move: (U, converged)."""
+    U = np.broadcast_to(flat.U_root, (tree.n, flat.m)).copy()
+    converged = np.zeros(flat.m, bool)
+    at = np.arange(flat.m)  # columns not yet converged
+    now, u, moved = flat, U.copy(), np.zeros(flat.m)
+    with np.errstate(all="ignore"):
+        for sweep in range(1, MAX_SWEEPS + 1):
+            new = tree.below(now.current(u))
+            new *= now.z
+            np.subtract(now.U_root, tree.path(new), out=new)
+            if sweep > FREE_SWEEPS:
+                last, moved = moved, _largest(new, u)
+                left = moved * np.minimum(moved / last, 1)  # a linear rate: what is still to come
+            u = new
+            if sweep > FREE_SWEEPS and left.max(initial=0) <= tol:
+                break
+            if sweep % 16 == 0:  # drop what has converged or run away
+                going = (left > tol) & np.isfinite(moved) & (moved < 10)
+                U[:, at], converged[at] = u, left <= tol
+                at, now, moved = at[going], now.columns(going), moved[going]
+                u = np.ascontiguousarray(u[:, going])
+            if not len(at):
+                return U, converged
+    U[:, at], converged[at] = u, left <= tol
+    return U, converged
+
+
+def _largest(new, old):
+    """Per column the largest |Re| or |Im| of the change; `old` is overwritten."""
+    change = np.subtract(new, old, out=old).view(float)
+    return np.abs(change, out=change).max(axis=0, initial=0).reshape(-1, 2).max(axis=1)
+
+
+@dataclass(frozen=True)
+class Flat:
+    """The inputs in the tree's order, batch flattened to columns, transformers scaled away."""
+
+    drawn: np.ndarray  # -conj(s), (n, m) or (n, 1)
+    U_root: np.ndarray  # (1, m) or (1, 1)
+    z: np.ndarray
+    y: np.ndarray | None  # None: no shunt anywhere
+    T: np.ndarray
+    m: int
+
+    @classmethod
+    def of(cls, tree, feeder, batch, p, q, V_root, ratio, b_shunt):
+        m = int(np.prod(batch))
+        columns = lambda a: _columns(a, m, tree.order)  # noqa: E731
+        T = tree.product(columns(ratio))
+        y = columns(feeder.g_shunt) + 1j * columns(b_shunt)  # draws conj(y) |V|^2: b generates
+        z = columns(feeder.r) + 1j * columns(feeder.x)
+        U_root = _columns(np.asarray(V_root)[..., None], m, [0])
+        p, q = columns(p), columns(q)
+        drawn = np.empty(np.broadcast_shapes(p.shape, q.shape), complex)
+        drawn.real, drawn.imag = -p, q
+        y = y * T**2 if y.any() else None
+        return cls(drawn, U_root.astype(complex), z / T**2, y, T, m)
+
+    def current(self, U):
+        """Nodal current drawn at every bus; y = 0 everywhere costs nothing."""
+        drawn = np.conj(U)
+        np.divide(self.drawn, drawn, out=drawn)
+        if self.y is not None:
+            drawn += self.y * U
+        return drawn
+
+    def columns(self, keep):
+        return self._picked(keep, int(np.count_nonzero(keep)))
+
+    def part(self, part):
+        return self._picked(part, len(range(*part.indices(self.m))))
+
+    def _picked(self, columns, m):
+        def pick(a):
+            return a if a is None or a.shape[1] == 1 else a[:, columns]
+
+        return Flat(*map(pick, (self.drawn, self.U_root, self.z, self.y, self.T)), m=m)
+
+
+def _columns(a, m, order):
+    """(..., k) to (k, m) with rows in `order`, or to (k, 1) where the batch shares one row."""
+    a = np.asarray(a)
+    if all(stride == 0 for stride in a.strides[:-1]):
+        return a[(0,) * (a.ndim - 1)][order, None]
+    return a.reshape(m, a.shape[-1]).T[order]
+
+
+# ---------------------------------------------------------------------------------- the tree
+
+
+class Tree:
+    """Sums over a rooted tree on (n, m) arrays.
+
+    Many columns (scenarios): the textbook sweep, bus by bus, each step vectorised over columns.
+    Few columns: no loop. Buses stand in depth-first order, so that everything below bus j is the
+    run j .. j + size_j - 1: a subtree sum is a difference of two running totals, a path sum a
+    running total in which every bus leaves again behind its last descendant.
+    """
+
+    def __init__(self, parent):
+        self.n = len(parent)
+        self.order, self.size, self.up = _depth_first(parent)
+        self.place = np.argsort(self.order)
+        self.upwards = [(i, int(k)) for i, k in enumerate(self.up) if k >= 0][::-1]
+        ends = np.arange(self.n) + self.size
+        leave = ends < self.n
+        self.leaving = csr_array(
+            (np.ones(leave.sum()), (ends[leave], np.flatnonzero(leave))), shape=(self.n, self.n)
+        )
+        self.ends = ends
+
+    @staticmethod
+    def of(feeder):
+        """The tree of a feeder, made once for each topology."""
+        return _tree(feeder.parent.tobytes())
+
+    def below(self, a):
+        """Sum over each bus and everything below it; `a` is overwritten."""
+        if a.shape[1] > WIDE:
+            for bus, parent in self.upwards:
+                a[parent] += a[bus]
+            return a
+        total = np.concatenate([np.zeros_like(a[:1]), np.cumsum(a, axis=0)])
+        return np.subtract(total[self.ends], total[:-1], out=a)
+
+    def path(self, a):
+        """Sum over the branches between the root and each bus; `a` is overwritten."""
+        if a.shape[1] > WIDE:
+            for bus, parent in reversed(self.upwards):
+                a[bus] += a[parent]
+            return a
+        return np.cumsum(a - self.leaving @ a, axis=0, out=a)
+
+    def product(self, ratio):
+        """Product of the ratios between the root and each bus."""
+        if (ratio == 1).all():
+            return np.ones((1, 1))
+        return np.exp(self.path(np.log(ratio)))
+
+    def parent_of(self, a, root):
+        """Rows of the parents; `root` (1, m) stands above the first buses."""
+        above = np.broadcast_to(root, (1, a.shape[1]))
+        return np.concatenate([above, a])[self.up + 1]
+
+
+@lru_cache(maxsize=64)
+def _tree(parent_bytes):
+    return Tree(np.frombuffer(parent_bytes, dtype=int))
+
+
+def _depth_first(parent):
+    """(order, size, up): depth-first order, subtree sizes and parents in that order."""
+    n = len(parent)
+    size = np.ones(n, int)
+    for i in range(n - 1, -1, -1):
+        if parent[i] >= 0:
+            size[parent[i]] += size[i]
+    place, free = np.empty(n, int), {-1: 0}
+    for i in range(n):
+        place[i] = free[parent[i]]
+        free[parent[i]] += size[i]
+        free[i] = place[i] + 1
+    order = np.argsort(place)
+    up = np.where(parent[order] >= 0, place[parent[order]], -1)
+    return order, size[order], up
+
+
+# ---------------------------------------------------------------------------------- in and out
+
+
+def inputs(feeder, p, q, V_root, ratio, b_shunt):
+    """Fill in the feeder's own values, check, broadcast: (p, q, V_root, ratio, b_shunt, batch)."""
+    given = {"p": p, "q": q, "ratio": ratio, "b_shunt": b_shunt}
+    arrays = {k: _array(k, getattr(feeder, k) if a is None else a) for k, a in given.items()}
+    V_root = _array("V_root", feeder.V_root if V_root is None else V_root)
+    for name, a in arrays.items():
+        if a.ndim == 0:
+            arrays[name] = a = np.broadcast_to(a, (feeder.n,))
+        if a.shape[-1] != feeder.n:
+            raise ValueError(
+                f"{name} has shape {a.shape}; its last axis runs over the {feeder.n} non-root "
+                f"buses of the feeder (root {feeder.root} is not one of them)"
+            )
+    try:
+        batch = np.broadcast_shapes(V_root.shape, *(a.shape[:-1] for a in arrays.values()))
+    except ValueError:
+        shapes = {k: a.shape for k, a in arrays.items()} | {"V_root": V_root.shape}
+        raise ValueError(f"these shapes do not fit one batch: {shapes}") from None
+    if (V_root <= 0).any() or (arrays["ratio"] <= 0).any():
+        raise ValueError("V_root and ratio must be positive")
+    full = (np.broadcast_to(arrays[k], (*batch, feeder.n)) for k in ("p", "q"))
+    rest = (np.broadcast_to(arrays[k], (*batch, feeder.n)) for k in ("ratio", "b_shunt"))
+    return *full, np.broadcast_to(V_root, batch), *rest, batch
+
+
+def _array(name, a):
+    a = np.asarray(a, dtype=float)
+    if not np.isfinite(a).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
+        raise ValueError(f"{name} is not finite at index {at}")
+    return a
+
+
+def _read_off(feeder, tree, flat, U):
+    """What a Flow reports of scaled voltages U (n, m) in the tree's order."""
+    with np.errstate(invalid="ignore", divide="ignore"):  # collapsed columns are NaN already
+        J = tree.below(flat.current(U))
+    ell = J.real**2 + J.imag**2
+    S = np.conj(J, out=J)
+    S *= tree.parent_of(U, flat.U_root)
+    if flat.T.shape != (1, 1):
+        ell /= flat.T**2
+    top = feeder.root_bus
+    own = top.p_load - top.p_gen + 1j * (top.q_load - top.q_gen)
+    v_root = np.abs(flat.U_root[0]) ** 2
+    s_root = S[tree.up < 0].sum(axis=0) + own + (top.g_shunt - 1j * top.b_shunt) * v_root
+    return {
+        "V": np.abs(U) * flat.T,
+        "theta": np.angle(U),
+        "P": S.real,
+        "Q": S.imag,
+        "ell": ell,
+        "p_loss": feeder.r[tree.order] @ ell,
+        "q_loss": feeder.x[tree.order] @ ell,
+        "p_root": s_root.real,
+        "q_root": s_root.imag,
+    }
+
+
+def _where(feeder, tree, U, converged, start, batch):
+    column = int(np.flatnonzero(~converged)[0])
+    at = np.unravel_index(start + column, batch) if batch else ()
+    names = ("time", "scenario")[: len(at)][::-1] if len(at) <= 2 else ("index",) * len(at)
+    when = "".join(f", {name} {int(i)}" for name, i in zip(names, at))
+    magnitude = np.abs(U[:, column])
+    low = feeder.buses[tree.order[int(np.argmin(np.where(np.isnan(magnitude), -1, magnitude)))]]
+    return (
+        f"voltage collapse: no power flow solution{when}, lowest at bus {low}; the "
+        "load is beyond what the feeder can carry: lower it, raise V_root, or ask for "
+        "on_collapse='mask'"
+    )
