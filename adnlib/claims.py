@@ -2,8 +2,8 @@
 
 A chapter calls `check(id, ours)`. While chapters are recorded (environment variable
 ADNLIB_RECORD_CLAIMS names a folder) each call leaves its number there; `python -m adnlib.claims
-record` then writes the columns ours and verdict, sorted by id. At any other time a chapter whose
-number or verdict differs from the ledger fails.
+record FOLDER` then writes the columns ours and verdict, sorted by id. At any other time a chapter
+whose number or verdict differs from the ledger fails.
 """
 
 import json
@@ -181,24 +181,27 @@ def _same(a, b):
 
 def table_of(chapter, columns=("claim", "reported", "ours", "unit", "verdict", "reason")):
     """The claims a chapter answers for, as a DataFrame for its last section."""
-    rows = read()
+    rows = _overlaid(read(), os.environ.get("ADNLIB_RECORD_CLAIMS"))
     return rows.loc[rows["chapter"].str.split("#").str[0] == chapter, list(columns)]
 
 
-def record(folder=None, path=None):
-    """Write ours and verdict of every recorded claim into the ledger; returns the ids written."""
-    folder = Path(folder or os.environ.get("ADNLIB_RECORD_CLAIMS") or "_build/claims")
+def _overlaid(table, folder):
+    """The ledger with what chapters have left in a recording folder (None: nothing)."""
+    for file in sorted(Path(folder).glob("*.json")) if folder else ():
+        if file.stem not in table.index:
+            raise ClaimError(f"{folder} holds a result of claim {file.stem!r}, which has no row")
+        values = json.loads(file.read_text(encoding="utf-8"))
+        table.loc[file.stem, ["ours", "verdict"]] = [values["ours"], values["verdict"]]
+    return table
+
+
+def record(folder, path=None):
+    """Write ours and verdict of every claim recorded in `folder` into the ledger, sorted by id."""
     path = path or LEDGER
-    table = read(path)
-    found = {f.stem: json.loads(f.read_text("utf-8")) for f in sorted(folder.glob("*.json"))}
-    unknown = [id for id in found if id not in table.index]
-    if unknown:
-        raise ClaimError(f"{folder} holds a result of claim {unknown[0]!r}, which has no row")
-    for id, values in found.items():
-        table.loc[id, ["ours", "verdict"]] = [values["ours"], values["verdict"]]
+    table = _overlaid(read(path), folder)
     table = table.iloc[sorted(range(len(table)), key=lambda i: _sort_key(table["id"].iloc[i]))]
     table.to_csv(path, index=False, lineterminator="\n")
-    return sorted(found)
+    read(path)  # a verdict that needs a reason and has none is refused here
 
 
 def _sort_key(id):
@@ -206,6 +209,7 @@ def _sort_key(id):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["record"]:
-        sys.exit("usage: python -m adnlib.claims record")
-    print(f"claims: {len(record())} recorded in data/claims.csv")
+    if len(sys.argv) != 3 or sys.argv[1] != "record":
+        sys.exit("usage: python -m adnlib.claims record FOLDER")
+    record(sys.argv[2])
+    print("claims: recorded in data/claims.csv")

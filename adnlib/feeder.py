@@ -96,25 +96,36 @@ class Feeder:
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         put("buses", tuple(self.buses))
-        put("parent", _frozen(self.parent, int))
-        for name in PER_BUS:
-            put(name, _frozen(getattr(self, name), float))
-            if getattr(self, name).shape != (self.n,):
-                raise FeederError(
-                    f"{name} has shape {getattr(self, name).shape}; "
-                    f"the feeder has {self.n} non-root buses"
-                )
         put("V_root", tables._positive("V_root", self.V_root))
         put("s_base_mva", tables._positive("s_base_mva", self.s_base_mva))
+        self._put_array("parent", int, (self.n,))
+        for name in PER_BUS:
+            self._put_array(name, float, (self.n,))
+            no_number = np.isnan if name == "i_max" else lambda a: ~np.isfinite(a)
+            self._refuse(name, no_number(getattr(self, name)))
+        for name, wrong in (("r", self.r < 0), ("ratio", self.ratio <= 0)):
+            self._refuse(name, wrong)
         if self.xy is not None:
-            put("xy", _frozen(self.xy, float))
+            self._put_array("xy", float, (self.n, 2))
         wrong = np.flatnonzero((self.parent < -1) | (self.parent >= np.arange(self.n)))
-        if self.parent.shape != (self.n,) or len(wrong):
-            at = self.buses[wrong[0]] if len(wrong) else "?"
+        if len(wrong):
             raise FeederError(
-                f"bus {at!r} stands before its parent; use Feeder.from_tables, "
+                f"bus {self.buses[wrong[0]]!r} stands before its parent; use Feeder.from_tables, "
                 "which puts the buses in order"
             )
+
+    def _put_array(self, name, dtype, shape):
+        object.__setattr__(self, name, _frozen(getattr(self, name), dtype))
+        if getattr(self, name).shape != shape:
+            raise FeederError(
+                f"{name} has shape {getattr(self, name).shape}, not {shape}; "
+                f"the feeder has {self.n} non-root buses"
+            )
+
+    def _refuse(self, name, wrong):
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            raise FeederError(f"{name} of bus {self.buses[at]!r} is {getattr(self, name)[at]:g}")
 
     @property
     def n(self):
@@ -307,7 +318,6 @@ def read_feeder(name_or_folder, s_base_mva=1.0):
         )
     bus, branch = (_read_csv(folder / file) for file in ("bus.csv", "branch.csv"))
     facts = _read_toml(folder / "feeder.toml")
-    _whole_labels(bus, ["bus"], branch, ["from_bus", "to_bus"])
     try:
         return Feeder.from_tables(
             bus, branch, facts.get("root"), facts.get("V_root", 1.0), s_base_mva, folder.name
@@ -322,13 +332,18 @@ def _read_csv(path):
             f"{path.parent.name} has no {path.name}; a feeder folder holds bus.csv and branch.csv"
         )
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             path, dtype=str, keep_default_na=False, comment="#", skipinitialspace=True
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FeederError(
             f"{path.parent.name}/{path.name} is not a comma-separated table: {error}"
         ) from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column for an index
+        raise FeederError(
+            f"{path.parent.name}/{path.name}: the rows have more cells than the header has names"
+        )
+    return table
 
 
 def _read_toml(path):
@@ -336,15 +351,5 @@ def _read_toml(path):
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FeederError(f"{path.parent.name}/{path.name}: {error}") from None
-
-
-def _whole_labels(bus, bus_columns, branch, branch_columns):
-    """Turn the label columns of both tables to int when every label is a whole number."""
-    columns = [
-        (t, c) for t, cs in ((bus, bus_columns), (branch, branch_columns)) for c in cs if c in t
-    ]
-    if all(t[c].str.fullmatch(r"\s*-?\d{1,18}\s*").all() for t, c in columns):
-        for t, c in columns:
-            t[c] = t[c].astype("int64")

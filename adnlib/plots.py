@@ -105,10 +105,12 @@ def feeder_map(feeder, values=None, label="", ax=None, labels=True, marks=None, 
                    linewidths=1.8, zorder=4, label=text)  # fmt: skip
     if marks:
         ax.legend(loc="best")
+    ringed = {bus for buses in (marks or {}).values() for bus in buses}
     shown = [feeder.root, *feeder.buses] if labels is True else list(labels or ())
     for bus in shown:
         at = points[-1] if bus == feeder.root else points[feeder.index(bus)]
-        ax.annotate(str(bus), at, xytext=(0, 5), textcoords="offset points", ha="center",
+        lift = 9 if bus in ringed else 5
+        ax.annotate(str(bus), at, xytext=(0, lift), textcoords="offset points", ha="center",
                     va="bottom", fontsize=8)  # fmt: skip
     ax.margins(0.05, 0.1)
     ax.set_axis_off()

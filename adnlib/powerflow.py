@@ -19,7 +19,8 @@ from scipy.sparse import csr_array
 
 CHUNK = 24_000  # complex numbers in one working array: about a level-two cache
 WIDE = 100  # columns from which a loop over the buses beats running totals
-FREE_SWEEPS = 4  # sweeps before the first look at what still moves
+FREE_SWEEPS = 5  # sweeps up to the first judgement of what still moves
+ROUNDING = 1e-14  # [p.u.] a move that is no more than the rounding of the sums
 MAX_SWEEPS = 2000
 
 
@@ -88,21 +89,26 @@ def solve(
     """
     if on_collapse not in ("raise", "mask"):
         raise ValueError(f"on_collapse is {on_collapse!r}; it is 'raise' or 'mask'")
+    if not tol > 0:
+        raise ValueError(f"tol is {tol!r}; it must be a positive number")
     p, q, V_root, ratio, b_shunt, batch = inputs(feeder, p, q, V_root, ratio, b_shunt)
     given = {"p": p, "q": q, "V_root": V_root, "ratio": ratio, "b_shunt": b_shunt}
     tree = Tree.of(feeder)
-    flat = Flat.of(tree, feeder, batch, **given)
-    out = {k: np.empty((flat.m, feeder.n)) for k in ("V", "theta", "P", "Q", "ell")}
-    out |= {k: np.empty(flat.m) for k in ("p_loss", "q_loss", "p_root", "q_root")}
-    out["converged"] = np.empty(flat.m, bool)
+    m = int(np.prod(batch))
+    rows = {name: _rows(a, m, len(batch)) for name, a in given.items()}
+    out = dict(zip(("V", "theta", "P", "Q", "ell"), np.empty((5, m, feeder.n))))
+    out |= {k: np.empty(m) for k in ("p_loss", "q_loss", "p_root", "q_root")}
+    out["converged"] = np.empty(m, bool)
     step = max(1, CHUNK // max(feeder.n, 1))
-    for start in range(0, flat.m, step):
-        part = slice(start, start + step)
-        U, converged = _sweeps(tree, flat.part(part), tol)
+    for start in range(0, m, step):
+        part = slice(start, min(start + step, m))
+        few = {name: a[part] for name, a in rows.items()}
+        flat = Flat.of(tree, feeder, (part.stop - start,), **few)
+        U, converged = _sweeps(tree, flat, tol)
         if on_collapse == "raise" and not converged.all():
-            raise CollapseError(_where(feeder, tree, U, converged, start, batch))
+            raise CollapseError(_where(feeder, tree, flat, converged, start, batch))
         U[:, ~converged] = np.nan
-        for name, value in _read_off(feeder, tree, flat.part(part), U).items():
+        for name, value in _read_off(feeder, tree, flat, U).items():
             out[name][part] = value[tree.place].T if value.ndim == 2 else value
         out["converged"][part] = converged
     return Flow(**{k: a.reshape(batch + a.shape[1:])[()] for k, a in out.items()}, **given)
@@ -117,32 +123,57 @@ def _sweeps(tree, flat, tol):
     converged = np.zeros(flat.m, bool)
     at = np.arange(flat.m)  # columns not yet converged
     now, u, moved = flat, U.copy(), np.zeros(flat.m)
+    judge, dropped = FREE_SWEEPS, 0
     with np.errstate(all="ignore"):
         for sweep in range(1, MAX_SWEEPS + 1):
-            new = tree.below(now.current(u))
-            new *= now.z
-            np.subtract(now.U_root, tree.path(new), out=new)
-            if sweep > FREE_SWEEPS:
-                last, moved = moved, _largest(new, u)
-                left = moved * np.minimum(moved / last, 1)  # a linear rate: what is still to come
-            u = new
-            if sweep > FREE_SWEEPS and left.max(initial=0) <= tol:
+            drop = tree.below(now.current(u))
+            drop *= now.z
+            old, u = u, tree.from_root(now.U_root, drop)
+            if sweep < judge - 1:
+                continue
+            last, moved = moved, _largest(u, old)
+            if sweep < judge:  # a rate needs two moves in a row
+                continue
+            left = _still_to_come(moved, last)
+            done = left <= max(tol, ROUNDING)
+            if done.all() or sweep == MAX_SWEEPS:
                 break
-            if sweep % 16 == 0:  # drop what has converged or run away
-                going = (left > tol) & np.isfinite(moved) & (moved < 10)
-                U[:, at], converged[at] = u, left <= tol
+            judge = min(sweep + _sweeps_ahead(moved, last, left, tol), MAX_SWEEPS)
+            if sweep >= dropped + 16:  # drop what has converged or run away
+                dropped = sweep
+                going = ~done & (moved < 10)
+                U[:, at], converged[at] = u, done
                 at, now, moved = at[going], now.columns(going), moved[going]
                 u = np.ascontiguousarray(u[:, going])
-            if not len(at):
-                return U, converged
-    U[:, at], converged[at] = u, left <= tol
+                done = done[going]
+                if not len(at):
+                    break
+    U[:, at], converged[at] = u, done
     return U, converged
+
+
+def _still_to_come(moved, last):
+    """How far the voltages will yet move, from their last two moves: a geometric series.
+
+    Twice its sum, because `moved` is the larger of two components and the rate an estimate; no
+    estimate at the level of rounding, where a rate means nothing.
+    """
+    rate = moved / last
+    left = np.where(rate < 1, 2 * moved * rate / (1 - rate), np.inf)
+    return np.where(moved <= ROUNDING, moved, left)
+
+
+def _sweeps_ahead(moved, last, left, tol):
+    """Sweeps until the slowest column will have settled at its rate: when to judge next, 1 to 8."""
+    ahead = np.log(tol / left) / np.log(moved / last)
+    return int(np.clip(np.nanmax(ahead[left > tol], initial=1), 1, 8))
 
 
 def _largest(new, old):
     """Per column the largest |Re| or |Im| of the change; `old` is overwritten."""
     change = np.subtract(new, old, out=old).view(float)
-    return np.abs(change, out=change).max(axis=0, initial=0).reshape(-1, 2).max(axis=1)
+    largest = np.abs(change, out=change).max(axis=0, initial=0)
+    return np.maximum(largest[0::2], largest[1::2])
 
 
 @dataclass(frozen=True)
@@ -179,22 +210,24 @@ class Flat:
         return drawn
 
     def columns(self, keep):
-        return self._picked(keep, int(np.count_nonzero(keep)))
-
-    def part(self, part):
-        return self._picked(part, len(range(*part.indices(self.m))))
-
-    def _picked(self, columns, m):
         def pick(a):
-            return a if a is None or a.shape[1] == 1 else a[:, columns]
+            return a if a is None or a.shape[1] == 1 else a[:, keep]
 
-        return Flat(*map(pick, (self.drawn, self.U_root, self.z, self.y, self.T)), m=m)
+        parts = map(pick, (self.drawn, self.U_root, self.z, self.y, self.T))
+        return Flat(*parts, m=int(np.count_nonzero(keep)))
+
+
+def _rows(a, m, n_batch):
+    """(..., k) to (m, k), (...) to (m,); what the batch shares stays shared and is not copied."""
+    if n_batch and m and not any(a.strides[:n_batch]):
+        return np.broadcast_to(a[(0,) * n_batch], (m, *a.shape[n_batch:]))
+    return a.reshape(m, *a.shape[n_batch:])
 
 
 def _columns(a, m, order):
     """(..., k) to (k, m) with rows in `order`, or to (k, 1) where the batch shares one row."""
     a = np.asarray(a)
-    if all(stride == 0 for stride in a.strides[:-1]):
+    if a.ndim == 1 or (m and all(stride == 0 for stride in a.strides[:-1])):
         return a[(0,) * (a.ndim - 1)][order, None]
     return a.reshape(m, a.shape[-1]).T[order]
 
@@ -215,6 +248,7 @@ class Tree:
         self.n = len(parent)
         self.order, self.size, self.up = _depth_first(parent)
         self.place = np.argsort(self.order)
+        self.tops = np.flatnonzero(self.up < 0)
         self.upwards = [(i, int(k)) for i, k in enumerate(self.up) if k >= 0][::-1]
         ends = np.arange(self.n) + self.size
         leave = ends < self.n
@@ -244,6 +278,15 @@ class Tree:
                 a[bus] += a[parent]
             return a
         return np.cumsum(a - self.leaving @ a, axis=0, out=a)
+
+    def from_root(self, root, a):
+        """root - path(a): voltages from the drops along the branches; `a` is overwritten."""
+        if a.shape[1] <= WIDE:
+            return np.subtract(root, self.path(a), out=a)
+        a[self.tops] = root - a[self.tops]
+        for bus, parent in reversed(self.upwards):
+            np.subtract(a[parent], a[bus], out=a[bus])
+        return a
 
     def product(self, ratio):
         """Product of the ratios between the root and each bus."""
@@ -322,7 +365,7 @@ def _read_off(feeder, tree, flat, U):
     ell = J.real**2 + J.imag**2
     S = np.conj(J, out=J)
     S *= tree.parent_of(U, flat.U_root)
-    if flat.T.shape != (1, 1):
+    if (flat.T != 1).any():
         ell /= flat.T**2
     top = feeder.root_bus
     own = top.p_load - top.p_gen + 1j * (top.q_load - top.q_gen)
@@ -341,13 +384,14 @@ def _read_off(feeder, tree, flat, U):
     }
 
 
-def _where(feeder, tree, U, converged, start, batch):
+def _where(feeder, tree, flat, converged, start, batch):
     column = int(np.flatnonzero(~converged)[0])
     at = np.unravel_index(start + column, batch) if batch else ()
     names = ("time", "scenario")[: len(at)][::-1] if len(at) <= 2 else ("index",) * len(at)
     when = "".join(f", {name} {int(i)}" for name, i in zip(names, at))
-    magnitude = np.abs(U[:, column])
-    low = feeder.buses[tree.order[int(np.argmin(np.where(np.isnan(magnitude), -1, magnitude)))]]
+    one = flat.columns(np.arange(flat.m) == column)
+    first = tree.path(one.z * tree.below(one.current(np.tile(one.U_root, (tree.n, 1)))))
+    low = feeder.buses[tree.order[int(np.argmin((1 - first / one.U_root).real))]]
     return (
         f"voltage collapse: no power flow solution{when}, lowest at bus {low}; the "
         "load is beyond what the feeder can carry: lower it, raise V_root, or ask for "

@@ -6,6 +6,7 @@ merge parallels. Whatever cannot be a radial feeder is refused with the bus or r
 """
 
 import heapq
+import re
 from collections import deque
 
 import numpy as np
@@ -143,7 +144,7 @@ def _numbers(column, kind, name, labels, empty=None, infinite=False):
             cell = np.nan
         try:
             values[i] = float(cell)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise FeederError(
                 f"{kind} table, row {i + 1} ({labels[i]}): {name} is {cell!r}, not a number"
             ) from None
@@ -160,10 +161,15 @@ def _numbers(column, kind, name, labels, empty=None, infinite=False):
 
 
 def _label(label):
-    """Labels as plain int or str, so that 5, 5.0 and numpy's 5 are one bus."""
+    """Labels as plain int or str, so that 5, 5.0, "5" and numpy's 5 are one bus ("05" is not)."""
     if isinstance(label, str):
-        return label.strip() or None
-    if label is None or label is pd.NA or label != label:
+        label = label.strip()
+        return int(label) if re.fullmatch(r"0|-?[1-9]\d{0,17}", label) else label or None
+    if label is None or label is pd.NA or label is pd.NaT:
+        return None
+    if not isinstance(label, int | float | np.integer | np.floating):
+        raise FeederError(f"{label!r} is no bus label; write a whole number or a name")
+    if label != label:
         return None
     if isinstance(label, float | np.floating) and float(label).is_integer():
         return int(label)
@@ -171,7 +177,8 @@ def _label(label):
 
 
 def _positive(name, value):
-    if not (np.ndim(value) == 0 and np.isfinite(value) and value > 0):
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if not (number and np.isfinite(value) and value > 0):
         raise FeederError(f"{name} is {value!r}; it must be a positive number")
     return float(value)
 
@@ -344,6 +351,11 @@ def _parallel(links):
                 "circulating current; give them one ratio or open one"
             )
         both = z + z2
+        if both == 0 and z != 0:
+            raise FeederError(
+                f"branch table, rows {first.row} and {link.row} ({link.name}): parallel "
+                "impedances that cancel each other leave nothing between the buses; drop one"
+            )
         if both == 0:
             i_max = i_max + i_max2
         else:
