@@ -77,9 +77,10 @@ def _check_row(row):
 
 def _number(text):
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def verdict(kind, rule, tolerance, ours, reported=None):
@@ -100,8 +101,15 @@ def verdict(kind, rule, tolerance, ours, reported=None):
     """
     if ours is None:
         return UNTESTED
+    ours = _plain(ours)
     if rule == "true":
-        return HOLDS if ours is True or str(ours) == "True" else FAILS
+        if not isinstance(ours, bool):
+            raise ClaimError(f"ours is {ours!r}; rule true judges True or False")
+        return HOLDS if ours else FAILS
+    values = ours if kind == "order" else [ours]
+    if not isinstance(values, list) or not all(map(_finite, values)):
+        what = "a sequence of finite numbers" if kind == "order" else "a finite number"
+        raise ClaimError(f"ours is {ours!r}; a claim of kind {kind} is judged on {what}")
     if kind == "order":
         up = 1 if rule == "increasing" else -1
         steps = [up * (b - a) for a, b in pairwise(ours)]
@@ -110,8 +118,6 @@ def verdict(kind, rule, tolerance, ours, reported=None):
         if min(steps) > tolerance:
             return HOLDS
         return DIRECTION if up * (ours[-1] - ours[0]) > tolerance else FAILS
-    if not math.isfinite(ours):
-        raise ClaimError(f"ours is {ours}; a claim is judged on a finite number")
     if kind == "number":
         if abs(ours - reported) <= tolerance * abs(reported):
             return HOLDS
@@ -137,9 +143,12 @@ def check(id, ours):
         raise ClaimError(f"there is no claim {id!r} in data/claims.csv; add its row")
     row = table.loc[id]
     ours = None if ours is None else _plain(ours)
-    found = verdict(
-        row["kind"], row["rule"], _number(row["tolerance"]), ours, _number(row["reported"])
-    )
+    try:
+        found = verdict(
+            row["kind"], row["rule"], _number(row["tolerance"]), ours, _number(row["reported"])
+        )
+    except ClaimError as error:
+        raise ClaimError(f"claim {id}: {error}") from None
     folder = os.environ.get("ADNLIB_RECORD_CLAIMS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -151,6 +160,10 @@ def check(id, ours):
     if not _same(written(ours), row["ours"]):
         raise ClaimError(f"claim {id}: computed {written(ours)}, the ledger says {row['ours']}")
     return found
+
+
+def _finite(x):
+    return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 
 def _plain(ours):

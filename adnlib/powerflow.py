@@ -156,9 +156,10 @@ def _still_to_come(moved, last):
     """How far the voltages will yet move, from their last two moves: a geometric series.
 
     Twice its sum, because `moved` is the larger of two components and the rate an estimate; no
-    estimate at the level of rounding, where a rate means nothing.
+    estimate at the level of rounding, where a rate means nothing. A rate below 0.001 is not
+    believed: beyond collapse a voltage that comes back from far away would fake one.
     """
-    rate = moved / last
+    rate = np.maximum(moved / last, 1e-3)
     left = np.where(rate < 1, 2 * moved * rate / (1 - rate), np.inf)
     return np.where(moved <= ROUNDING, moved, left)
 

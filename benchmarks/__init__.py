@@ -1,0 +1,1 @@
+"""Timings of adnlib beside what one would use instead; start with benchmarks/run.py."""

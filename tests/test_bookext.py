@@ -1,0 +1,21 @@
+"""Docstrings written for the editor come out on the page without warnings."""
+
+import pytest
+from docutils.core import publish_doctree
+
+from tools.bookext import as_rest
+
+DOCSTRINGS = {
+    "|V - V_linear| <= rho * |w|, see `existence` and x_.": "|V - V_linear| <= rho * |w|",
+    "Fields:\n  n     number of buses\n  r, x  (n,) p.u.\nall fixed.": "  r, x  (n,) p.u.",
+    "Sum.\n\n>>> 1 + 1\n2": ">>> 1 + 1",
+    "One *star, two `code|pipes` and a back\\slash.": "back\\slash",
+    "kept ``a*b``": "a*b",
+}
+
+
+@pytest.mark.parametrize("text, shown", DOCSTRINGS.items())
+def test_docstring_has_no_warning_and_loses_nothing(text, shown):
+    lines = "\n".join(as_rest(text.split("\n")))
+    page = publish_doctree(lines, settings_overrides={"halt_level": 2, "report_level": 2})
+    assert shown in page.astext()

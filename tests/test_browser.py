@@ -1,0 +1,135 @@
+"""The built pages in a real browser; and proof that each fault is found."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tools import BUILD, browser, chromium, htmlcheck
+
+HTML = BUILD / "html"
+pytestmark = pytest.mark.book
+
+PAGE = """<!DOCTYPE html><html lang="en"><head><title>t</title><link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width">{head}</head>
+<body><main><article><h1>Title</h1><p>Words.</p>{body}</article></main></body></html>"""
+
+
+def articles():
+    """Pages with text; the first page only forwards."""
+    found = [p for p in htmlcheck.pages(HTML) if "<article" in p.read_text(encoding="utf8")]
+    return [page.relative_to(HTML).as_posix() for page in found] or ["no book is built"]
+
+
+@pytest.fixture(scope="session")
+def program():
+    if chromium.find() is None and not chromium.in_ci():
+        pytest.skip(f"BROWSER TEST LEFT OUT, {chromium.HINT}")
+    assert chromium.find(), chromium.HINT
+    with browser.browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def base():
+    if not HTML.exists() and not chromium.in_ci():
+        pytest.skip("NO BOOK IS BUILT: make book, then run this again")
+    assert HTML.exists(), "no book is built"
+    with browser.serve(HTML) as address:
+        yield address
+
+
+@pytest.mark.parametrize("name", articles())
+def test_page(program, base, name):
+    axe = not name.startswith("_modules/")  # thousands of coloured words, none of them ours
+    assert browser.look(program, f"{base}/{name}", base, axe) == []
+
+
+def test_first_page_forwards_to_the_introduction(program, base):
+    page = program.new_page()
+    page.goto(f"{base}/index.html")
+    page.wait_for_url("**/book/intro.html", timeout=10_000)
+    assert page.locator("article h1").count() == 1
+    page.close()
+
+
+def test_search_finds_what_is_there_and_nothing_else(program, base):
+    hits, problems = browser.search(program, base, "receipt")
+    assert hits > 0 and problems == []
+    hits, problems = browser.search(program, base, "qqxyzzyqq")
+    assert hits == 0 and problems == ["search finds nothing for 'qqxyzzyqq'"]
+
+
+def test_removed_search_index_is_found(program, base, tmp_path):
+    copy = tmp_path / "html"
+    shutil.copytree(HTML, copy)
+    (copy / "searchindex.js").unlink()
+    with browser.serve(copy) as address:
+        assert browser.search(program, address, "receipt")[1] != []
+
+
+def test_removed_mathjax_is_found(program, base, tmp_path):
+    copy = tmp_path / "html"
+    shutil.copytree(HTML, copy)
+    shutil.rmtree(copy / "_static" / "mathjax")
+    name = next(p for p in articles() if 'class="math' in (HTML / p).read_text(encoding="utf8"))
+    with browser.serve(copy) as address:
+        problems = browser.look(program, f"{address}/{name}", address, axe=False)
+    assert any("MathJax does not start" in line for line in problems)
+    assert any("mathematics not set" in line for line in problems)
+
+
+def problems(program, folder, head="", body=""):
+    (folder / "index.html").write_text(PAGE.format(head=head, body=body), encoding="utf8")
+    with browser.serve(folder) as address:
+        return browser.look(program, f"{address}/index.html", address)
+
+
+def with_mathjax(folder):
+    """Copy MathJax out of its package; the tag that loads it."""
+    source = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    shutil.copyfile(source / "tex-chtml-full.js", folder / "mathjax.js")
+    shutil.copytree(source / "output", folder / "output")
+    return '<script defer src="mathjax.js"></script>'
+
+
+def test_good_page_passes(program, tmp_path):
+    formula = r'<span class="math">\(x^2\)</span>'
+    assert problems(program, tmp_path, with_mathjax(tmp_path), formula) == []
+
+
+@pytest.mark.parametrize(
+    "tex, complaint",
+    [
+        (r"\frac", "mathematics error"),  # an argument is missing
+        (r"\nosuchmacro x", "mathematics error"),
+        (r"\frac{1", "mathematics not set"),  # a brace is open
+    ],
+)
+def test_bad_tex_is_found(program, tmp_path, tex, complaint):
+    formula = f'<span class="math">\\({tex}\\)</span>'
+    found = problems(program, tmp_path, with_mathjax(tmp_path), formula)
+    assert any(complaint in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    "fault, complaint",
+    [
+        ({"body": '<img src="https://example.org/a.png" alt="A">'}, "leaves the machine"),
+        ({"body": "<script>fetch('http://192.0.2.1/x').catch(() => 0)</script>"}, "leaves the"),
+        ({"body": '<img src="gone.png" alt="A line">'}, "broken picture"),
+        ({"body": "<script>nothing.there()</script>"}, "script error"),
+        ({"body": "<script>console.error('bad')</script>"}, "console error"),
+        ({"body": '<div style="width: 900px">wide</div>'}, "overflow at 360 px"),
+        ({"body": '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">'}, "axe, light"),
+        ({"body": '<p style="color: #bbb; background: #fff">pale</p>'}, "color-contrast"),
+        (
+            {"head": "<style>html[data-theme=dark] p { color: #222; background: #111 }</style>"},
+            "axe, dark: color-contrast",
+        ),
+    ],
+)
+def test_fault_is_found(program, tmp_path, fault, complaint):
+    found = problems(program, tmp_path, **fault)
+    assert any(complaint in line for line in found), found

@@ -1,0 +1,77 @@
+"""Sphinx extension of the book: no stale result, and mathematics that needs no network."""
+
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from tools import steady
+from tools.book import guard
+
+MATHJAX = "mathjax/tex-chtml-full.js"
+CITATIONS = '<div class="citation-list">'
+SPAN = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`\n]+`)")
+FONTS = "mathjax/output/chtml/fonts/woff-v2"
+
+
+def drop_stale(app, config):
+    """Before pages are read: `guard` removes what other sources made."""
+    steady()
+    if guard(Path(app.srcdir), Path(app.outdir).parent):
+        # Sphinx has made the folder of its own state already; it must exist, but empty.
+        Path(app.doctreedir).mkdir(parents=True, exist_ok=True)
+
+
+def copy_mathjax(app, error):
+    """Copy one script and its fonts out of the package; the rest of its 24 MB is not needed."""
+    if error or app.builder.format != "html":
+        return
+    source = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static"
+    target = Path(app.outdir) / "_static"
+    (target / FONTS).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / MATHJAX, target / MATHJAX)
+    for font in (source / FONTS).glob("*.woff"):
+        shutil.copyfile(font, target / FONTS / font.name)
+
+
+def mend_body(app, pagename, templatename, context, doctree):
+    """The list of references claims a role whose items it does not have (axe finds that)."""
+    if body := context.get("body"):
+        context["body"] = body.replace('<div role="list" class="citation-list">', CITATIONS)
+
+
+def escaped(text):
+    """Plain words as reST: `name` becomes code, the characters of formulas lose their meaning."""
+    parts = SPAN.split(text)
+    parts[::2] = [re.sub(r"([\\*|_])", r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [f"``{part.strip('`')}``" if part[0] == "`" else part for part in parts[1::2]]
+    return "".join(parts)
+
+
+def as_rest(lines):
+    """A docstring written for the editor as reST: prose flows, what is lined up stays lined up."""
+    result = []
+    for paragraph in "\n".join(lines).strip("\n").split("\n\n"):
+        rows = [row for row in paragraph.split("\n") if row.strip()]
+        lined_up = any(row.startswith(" ") for row in rows) or "    " in paragraph
+        if rows and rows[0].startswith(">>>"):
+            result += rows
+        elif rows and lined_up:
+            result += [".. code-block:: text", "", *("    " + row for row in rows)]
+        else:
+            result += escaped("\n".join(rows)).split("\n")
+        result.append("")
+    return result
+
+
+def mend_docstring(app, what, name, obj, options, lines):
+    lines[:] = as_rest(lines)
+
+
+def setup(app):
+    app.config.mathjax_path = MATHJAX
+    app.connect("config-inited", drop_stale)
+    app.connect("autodoc-process-docstring", mend_docstring)
+    app.connect("html-page-context", mend_body)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
