@@ -35,8 +35,9 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 
 record: $(STAMP) ## execute the chapters in place (one: make record NB=notebooks/01_x.ipynb)
 	@echo "record: executing $(or $(NB),all chapters) in place"
-	@$(PY) -m tools.notebooks run $(NB)
-	@if [ -f data/claims.csv ]; then $(PY) -m adnlib.claims record; fi
+	@rm -rf _build/claims
+	@ADNLIB_RECORD_CLAIMS=$(CURDIR)/_build/claims $(PY) -m tools.notebooks run $(NB)
+	@if [ -d _build/claims ]; then $(PY) -m adnlib.claims record _build/claims; fi
 
 bench: $(STAMP) ## time the methods against established packages (own environment)
 	@echo "bench: timing against established packages"

@@ -148,6 +148,8 @@ def _sweeps(tree, flat, tol):
                 done = done[going]
                 if not len(at):
                     break
+    if len(at) == flat.m:
+        return u, done
     U[:, at], converged[at] = u, done
     return U, converged
 
@@ -266,8 +268,9 @@ class Tree:
     def below(self, a):
         """Sum over each bus and everything below it; `a` is overwritten."""
         if a.shape[1] > WIDE:
+            rows = list(a)
             for bus, parent in self.upwards:
-                a[parent] += a[bus]
+                np.add(rows[parent], rows[bus], rows[parent])
             return a
         total = np.concatenate([np.zeros_like(a[:1]), np.cumsum(a, axis=0)])
         return np.subtract(total[self.ends], total[:-1], out=a)
@@ -285,8 +288,9 @@ class Tree:
         if a.shape[1] <= WIDE:
             return np.subtract(root, self.path(a), out=a)
         a[self.tops] = root - a[self.tops]
+        rows = list(a)
         for bus, parent in reversed(self.upwards):
-            np.subtract(a[parent], a[bus], out=a[bus])
+            np.subtract(rows[parent], rows[bus], rows[bus])
         return a
 
     def product(self, ratio):

@@ -105,7 +105,7 @@ def rts_day(date, forecast=False, region=1, wind=None, pv=None):
 def resampled(day, step_h):
     """The day at a longer step: means over whole intervals. ValueError if step_h does not fit."""
     k = step_h / day.step_h
-    if k < 1 or abs(k - round(k)) > 1e-9 or len(day.time) % round(k):
+    if not 1 <= k <= len(day.time) or abs(k - round(k)) > 1e-9 or len(day.time) % round(k):
         raise ValueError(f"step_h = {step_h} is no multiple of {day.step_h:g} h that fits the day")
     k = round(k)
 

@@ -46,7 +46,7 @@ def test_folder_is_complete(name):
     assert f"\nbuses = {len(bus)}\n" in facts
     for key in ("title", "root", "V_root", "source", "licence", "note"):
         assert f"{key} = " in facts
-    assert (FEEDERS / name / "LICENCE.txt").stat().st_size > 500
+    assert (FEEDERS / name / "LICENSE.txt").stat().st_size > 500
 
 
 def test_every_feeder_folder_can_be_read():

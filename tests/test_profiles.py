@@ -1,7 +1,6 @@
 """Days of the series and parameters of the cases: values, means, and what is refused."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from adnlib import profiles, read_feeder
@@ -57,7 +56,7 @@ def test_a_year_of_load_peaks_at_one():
 def test_real_and_forecast_are_one_day():
     real, ahead = resampled(rts_day(DATE), 1.0), rts_day(DATE, forecast=True)
     assert list(real.time) == list(ahead.time) and real.units == ahead.units
-    assert np.abs(real.load - ahead.load).max() < 0.05
+    assert (real.load / ahead.load).std() < 0.01, "the load has no forecast error, only a factor"
     assert np.corrcoef(real.pv.sum(axis=1), ahead.pv.sum(axis=1))[0, 1] > 0.95
     assert np.abs(real.wind - ahead.wind).max() > 0.1, "the forecast of wind is a forecast"
 
@@ -145,7 +144,8 @@ def case_file(tmp_path):
 def test_case(case_file):
     case = read_case(case_file(GOOD))
     assert case.name == "mine"
-    assert (case["step"], case["price.peak"], case["price.valley.night"]) == (0.25, 0.88, [0.3, 0.4])
+    assert (case["step"], case["price.peak"]) == (0.25, 0.88)
+    assert case["price.valley.night"] == [0.3, 0.4]
     table = case.table()
     assert list(table.index) == ["step", "price.peak", "price.valley.night"]
     assert list(table.loc["step"]) == [0.25, "h", "chosen", "as the market"]
@@ -154,7 +154,7 @@ def test_case(case_file):
 
 def test_unknown_key_gets_a_hint(case_file):
     case = read_case(str(case_file(GOOD)))
-    with pytest.raises(KeyError, match=r"case mine has no 'price\.peek'.*did you mean 'price\.peak'"):
+    with pytest.raises(KeyError, match=r"case mine has no 'price\.peek'; did .* 'price\.peak'\?"):
         case["price.peek"]
     with pytest.raises(KeyError, match=r"no 'zzz'.*it has step, price\.peak"):
         case["zzz"]
@@ -188,9 +188,7 @@ def test_unknown_case():
         read_case("first_dya")
 
 
-@pytest.mark.parametrize("path", sorted((profiles.DATA / "cases").glob("*.toml")), ids=lambda p: p.stem)
-def test_every_case_of_the_project_reads(path):
-    table = read_case(path).table()
+@pytest.mark.parametrize("name", sorted(p.stem for p in (profiles.DATA / "cases").glob("*.toml")))
+def test_every_case_of_the_project_reads(name):
+    table = read_case(name).table()
     assert set(table["tag"]) <= set(profiles.TAGS) and (table["reason"].str.len() > 5).all()
-    for key, row in table.iterrows():
-        assert not isinstance(row["value"], pd.DataFrame), key

@@ -65,6 +65,7 @@ def test_ledger_check_sees_a_changed_a_new_a_missing_and_a_big_file(script, tmp_
     data = tmp_path / "data"
     (data / "feeders").mkdir(parents=True)
     shutil.copytree(PROFILES, data / "profiles")
+    shutil.copytree(DATA / "reference", data / "reference")
     shutil.copy(DATA / "README.md", data / "README.md")
     with open(data / "profiles" / "rts_units.csv", "a") as units:
         units.write("x\n")

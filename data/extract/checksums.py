@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parents[1]
-LISTED_FOLDERS = ("profiles", "feeders")
+LISTED_FOLDERS = ("profiles", "feeders", "reference")
 MAX_BYTES = 2_000_000
 HEADER = ["file", "what", "unit", "step, span", "source", "licence", "sha256", "command"]
 SHA_CELL = HEADER.index("sha256")

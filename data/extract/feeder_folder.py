@@ -19,7 +19,7 @@ def write_feeder(name, bus, branch, facts, notice):
         for key, value in {**facts, "buses": len(bus)}.items()
     ]
     write_text("\n".join(lines), folder / "feeder.toml")
-    write_text(notice, folder / "LICENCE.txt")
+    write_text(notice, folder / "LICENSE.txt")
 
 
 def write_text(text, path):
