@@ -15,8 +15,8 @@ CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 
 STYLE = {
-    "figure.figsize": (6.8, 3.8),
-    "figure.dpi": 110,
+    "figure.figsize": (5.6, 3.3),
+    "figure.dpi": 130,
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "savefig.facecolor": "white",

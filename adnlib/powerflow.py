@@ -18,6 +18,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 CHUNK = 24_000  # complex numbers in one working array: about a level-two cache
+NARROW = 8  # columns at least, or the work that does not depend on their number rules
 WIDE = 100  # columns from which a loop over the buses beats running totals
 FREE_SWEEPS = 5  # sweeps up to the first judgement of what still moves
 ROUNDING = 1e-14  # [p.u.] a move that is no more than the rounding of the sums
@@ -99,7 +100,7 @@ def solve(
     out = dict(zip(("V", "theta", "P", "Q", "ell"), np.empty((5, m, feeder.n))))
     out |= {k: np.empty(m) for k in ("p_loss", "q_loss", "p_root", "q_root")}
     out["converged"] = np.empty(m, bool)
-    step = max(1, CHUNK // max(feeder.n, 1))
+    step = max(NARROW, CHUNK // max(feeder.n, 1))
     for start in range(0, m, step):
         part = slice(start, min(start + step, m))
         few = {name: a[part] for name, a in rows.items()}
@@ -272,7 +273,8 @@ class Tree:
             for bus, parent in self.upwards:
                 np.add(rows[parent], rows[bus], rows[parent])
             return a
-        total = np.concatenate([np.zeros_like(a[:1]), np.cumsum(a, axis=0)])
+        total = np.zeros((self.n + 1, a.shape[1]), a.dtype)
+        np.cumsum(a, axis=0, out=total[1:])
         return np.subtract(total[self.ends], total[:-1], out=a)
 
     def path(self, a):
