@@ -358,7 +358,13 @@ def inputs(feeder, p, q, V_root, ratio, b_shunt):
 
 
 def _array(name, a):
-    a = np.asarray(a, dtype=float)
+    try:
+        a = np.asarray(a)
+        a = a if np.iscomplexobj(a) else np.asarray(a, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is not an array of numbers") from None
+    if np.iscomplexobj(a):
+        raise ValueError(f"{name} is complex; real and reactive power go in as p and q")
     if not np.isfinite(a).all():
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
         raise ValueError(f"{name} is not finite at index {at}")

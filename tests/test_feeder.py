@@ -1,6 +1,8 @@
 """From tables to a feeder: what is refused and by which name, and what must not matter."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -642,3 +644,16 @@ def test_bad_files_give_one_kind_of_error(tmp_path_factory, bus, branch, toml):
         read_feeder(here)
     except FeederError as error:
         assert here.name in str(error)
+
+
+# --- the package --------------------------------------------------------------------------------
+
+
+def test_import_is_light():
+    """A script that only reads a feeder does not wait for solvers and drawing."""
+    code = "import adnlib, sys; adnlib.read_feeder('ieee33'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "adnlib" in loaded
+    heavy = {"pandapower", "dask", "statsmodels", "highspy", "cvxpy", "matplotlib", "pyscipopt"}
+    assert not heavy & loaded

@@ -74,13 +74,15 @@ def test_two_buses_with_ratio_and_shunt_by_hand():
     assert complex_voltages(linflow.rectangular(f))[0] == pytest.approx(V, abs=1e-13)
 
 
-def test_lindistflow_with_ratio_and_shunt_by_hand():
-    """v_side = a^2; the shunt draws (g - jb) a^2: v = a^2 - 2 (r P + x Q)."""
-    f = two_bus(0.03 + 0.08j, 0.6 + 0.2j, 1.05, 0.1 + 0.4j)
-    P, Q = 0.6 + 0.1 * 1.05**2, 0.2 - 0.4 * 1.05**2
-    flow = linflow.lindistflow(f)
+@pytest.mark.parametrize("V_root", [1.0, 1.1])
+def test_lindistflow_with_ratio_and_shunt_by_hand(V_root):
+    """v_side = (a V_root)^2, where the shunt draws (g - jb) v_side: v = v_side - 2 (r P + x Q)."""
+    f, v_side = two_bus(0.03 + 0.08j, 0.6 + 0.2j, 1.05, 0.1 + 0.4j), (1.05 * V_root) ** 2
+    P, Q = 0.6 + 0.1 * v_side, 0.2 - 0.4 * v_side
+    flow = linflow.lindistflow(f, V_root=V_root)
     assert (flow.P[0], flow.Q[0]) == (pytest.approx(P), pytest.approx(Q))
-    assert flow.V[0] ** 2 == pytest.approx(1.05**2 - 2 * (0.03 * P + 0.08 * Q), abs=1e-14)
+    assert flow.V[0] ** 2 == pytest.approx(v_side - 2 * (0.03 * P + 0.08 * Q), abs=1e-14)
+    assert flow.theta[0] == pytest.approx(-(0.08 * P - 0.03 * Q) / v_side, abs=1e-14)
 
 
 # --- what the literature and the facts say of ieee33 --------------------------------------------
@@ -236,18 +238,20 @@ def test_the_bound_is_never_violated(seed, n, features, value):
     assert (error <= found.bound + 1e-9).all()
 
 
-def test_the_bound_is_worst_at_two_buses_without_slack():
-    """Two buses, load along z: error (1 - m/4...) from the closed form, bound m^2/4 with m = value.
+@pytest.mark.parametrize("a", [1.0, 0.9, 1.1])
+@pytest.mark.parametrize("value", [0.2, 0.6, 0.95])
+def test_bound_and_truth_at_two_buses(value, a):
+    """Load along z behind a ratio a: u = V / a = (1 + sqrt(1 - value)) / 2, linear 1 - value / 4.
 
-    u = (1 + sqrt(1 - m)) / 2 and linear 1 - m/4, so the error is m/4 - (1 - sqrt(1 - m)) / 2.
+    The bound is a value^2 / 4, the truth (its first term a value^2 / 16) is below.
     """
-    for m in (0.2, 0.6, 0.95):
-        f = two_bus(0.1 + 0j, m / 0.4 + 0j)
-        found = linflow.existence(f)
-        assert found.value == pytest.approx(m) and found.bound[0] == pytest.approx(m**2 / 4)
-        error = linflow.rectangular(f).V[0] - exact(f).V[0]
-        assert error == pytest.approx((1 - np.sqrt(1 - m)) / 2 - m / 4, abs=1e-11)
-        assert error <= found.bound[0]
+    f = two_bus(0.1 + 0j, value * a**2 / 0.4 + 0j, a)
+    found = linflow.existence(f)
+    assert found.value == pytest.approx(value)
+    assert found.bound[0] == pytest.approx(a * value**2 / 4)
+    error = linflow.rectangular(f).V[0] - exact(f).V[0]
+    assert error == pytest.approx(a * ((1 - np.sqrt(1 - value)) / 2 - value / 4), abs=1e-11)
+    assert a * value**2 / 16 <= error <= found.bound[0]
 
 
 def test_existence_where_it_says_nothing_and_in_a_batch():

@@ -459,6 +459,19 @@ def test_every_sweep_is_spent_without_a_stumble(monkeypatch):
         assert (np.isnan(flow.V[:, 0]) == ~flow.converged).all()
 
 
+@pytest.mark.parametrize("least, most", [(5, 5), (5, 50), (1e3, 1e3), (1e6, 1e6)])
+@pytest.mark.parametrize("m", [2, 150])
+def test_a_batch_that_runs_away_as_a_whole(m, least, most):
+    f = read_feeder("ieee33")
+    level = np.linspace(least, most, m)[:, None]
+    flow = solve(f, level * f.p, level * f.q, on_collapse="mask")
+    assert not flow.converged.any() and np.isnan(flow.V).all()
+    level = np.append(level, 1)[:, None]  # and one that does not, behind all of them
+    flow = solve(f, level * f.p, level * f.q, on_collapse="mask")
+    assert list(np.flatnonzero(flow.converged)) == [m]
+    assert flow.V[m].min() == pytest.approx(0.913090, abs=1e-6)
+
+
 def test_collapse_names_bus_time_and_scenario():
     f = read_feeder("ieee33")
     level = np.ones((3, 4, 1))
@@ -529,6 +542,16 @@ def test_shapes_that_do_not_fit():
 def test_unknown_on_collapse():
     with pytest.raises(ValueError, match=r"'ignore'.*'raise' or 'mask'"):
         solve(branchy(), on_collapse="ignore")
+
+
+def test_what_is_no_array_of_numbers():
+    f = branchy()
+    with pytest.raises(ValueError, match="p is complex"):
+        solve(f, f.p + 1j * f.q)
+    with pytest.raises(ValueError, match="q is not an array of numbers"):
+        solve(f, f.p, ["a"] * f.n)
+    with pytest.raises(ValueError, match="p is not an array of numbers"):
+        solve(f, [[1, 2, 3, 4, 5], [1]])
 
 
 def test_inputs_are_left_alone():
