@@ -213,8 +213,9 @@ def record(folder, path=None):
     path = path or LEDGER
     table = _overlaid(read(path), folder)
     table = table.iloc[sorted(range(len(table)), key=lambda i: _sort_key(table["id"].iloc[i]))]
+    for row in table.to_dict("records"):  # a verdict that needs a reason and has none, say
+        _check_row(row)
     table.to_csv(path, index=False, lineterminator="\n")
-    read(path)  # a verdict that needs a reason and has none is refused here
 
 
 def _sort_key(id):

@@ -96,8 +96,8 @@ class Feeder:
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         put("buses", tuple(self.buses))
-        put("V_root", tables._positive("V_root", self.V_root))
-        put("s_base_mva", tables._positive("s_base_mva", self.s_base_mva))
+        put("V_root", tables.positive("V_root", self.V_root))
+        put("s_base_mva", tables.positive("s_base_mva", self.s_base_mva))
         self._put_array("parent", int, (self.n,))
         for name in PER_BUS:
             self._put_array(name, float, (self.n,))
@@ -141,11 +141,11 @@ class Feeder:
     def index(self, bus):
         """Array position of a bus label (of its survivor if it was fused); KeyError-free:
         an unknown label or the root raises FeederError."""
-        bus = tables._label(bus)
+        bus = tables.plain_label(bus)
         if bus == self.root or self.fused.get(bus) == self.root:
             raise FeederError(f"bus {bus!r} is the root; arrays run over the other buses")
         if bus not in self._position:
-            raise FeederError(f"there is no bus {bus!r}; the labels are {tables._few(self.buses)}")
+            raise FeederError(f"there is no bus {bus!r}; the labels are {tables.few(self.buses)}")
         return self._position[bus]
 
     @cached_property
@@ -305,6 +305,8 @@ def read_feeder(name_or_folder, s_base_mva=1.0):
                 p_gen_mw, q_gen_mvar, x, y
     branch.csv  from_bus, to_bus, r_ohm, x_ohm [on the to side], optional ratio, i_max_a, closed
     feeder.toml (optional) root and V_root [p.u.]; else the first row of bus.csv at 1 p.u.
+    A folder of that name is taken before a feeder of data/feeders. Branches of zero impedance and
+    ratio 1 are fused: a regulator that must stay when neutral needs a small impedance.
     Raises FileNotFoundError that lists what there is, FeederError for what the tables say.
     """
     folder = Path(name_or_folder)

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .powerflow import Flat, Flow, Tree, inputs
+from .powerflow import Flat, Flow, case_of, inputs
+from .tree import Tree
 
 
 def lindistflow(feeder, p=None, q=None, V_root=None, ratio=None, b_shunt=None):
     """LinDistFlow: losses dropped, v_side = v_parent ratio^2, v = v_side - 2 (r P + x Q).
 
-    Arguments and units as powerflow.solve; shunts act at the no-load voltage V_root * ratios.
+    Arguments and units as powerflow.solve; a shunt takes (g - j b) v, linear in v like the rest.
     Returns a Flow with ell = 0; theta from the same linearisation, (x P - r Q) / v_0 per branch.
     Source: Baran and Wu, IEEE Trans. Power Deliv. 4(2), 1989, 10.1109/61.25627, without the loss
     terms. ValueError where the linear v falls to zero or below: there the model says nothing.
@@ -27,19 +28,22 @@ def lindistflow(feeder, p=None, q=None, V_root=None, ratio=None, b_shunt=None):
     given = _given(feeder, p, q, V_root, ratio, b_shunt)
     tree, flat, batch = given["tree"], given["flat"], given["batch"]
     v0 = np.abs(flat.U_root) ** 2
-    take = np.broadcast_to(np.conj(flat.drawn), (tree.n, flat.m)).copy()  # P + jQ drawn
-    if flat.y is not None:
-        take += np.conj(flat.y) * v0
-    S = tree.below(take)
-    z_conj_S = flat.z * np.conj(S)  # rP + xQ + j (xP - rQ)
-    v = v0 - tree.path(2 * z_conj_S.real)
-    theta = -tree.path(z_conj_S.imag / v0)
+
+    def below(v):
+        take = np.broadcast_to(np.conj(flat.drawn), v.shape).copy()  # P + jQ drawn
+        return tree.below(take if flat.y is None else take + np.conj(flat.y) * v)
+
+    def squares(v):
+        return v0 - tree.path(2 * (flat.z * np.conj(below(v))).real)
+
+    v = _settled(squares, np.broadcast_to(v0, (tree.n, flat.m)), flat)
+    S = below(v)
+    theta = -tree.path((flat.z * np.conj(S)).imag / v0)
     if (v <= 0).any():
-        row, column = np.argwhere(v <= 0)[0]
+        row, column = np.unravel_index(np.argmin(v), v.shape)
         raise ValueError(
-            f"LinDistFlow gives a negative squared voltage at bus "
-            f"{feeder.buses[tree.order[row]]} (case {column} of the batch); "
-            "the load is beyond its use"
+            f"LinDistFlow gives a negative squared voltage{case_of(column, batch)}, lowest at bus "
+            f"{feeder.buses[tree.order[row]]}; the load is beyond its use"
         )
     return _flow(feeder, given, np.sqrt(v) * flat.T, theta, S, batch)
 
@@ -63,7 +67,7 @@ def rectangular(feeder, p=None, q=None, V_root=None, ratio=None, b_shunt=None):
     return _flow(feeder, given, np.abs(U) * flat.T, np.angle(U), tree.below(take), batch)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Existence:
     """Bolognani and Zampieri's condition and bound.
 
@@ -82,7 +86,8 @@ class Existence:
 def existence(feeder, p=None, q=None, V_root=None):
     """Condition of existence and error bound of the rectangular flow (Existence).
 
-    p, q net injections [p.u.], (..., n); V_root [p.u.] scalar. A batch gives value (...) and
+    p, q net injections [p.u.], (..., n); V_root [p.u.] one number; ratios and shunts are the
+    feeder's own. A batch gives value (...) and
     bound (..., n). Source: Bolognani and Zampieri 2016, theorem 1.
     """
     p, q, *_ = inputs(feeder, p, q, None, None, None)
@@ -135,16 +140,25 @@ def _given(feeder, p, q, V_root, ratio, b_shunt):
 
 def _voltages(tree, flat, drawn):
     """Scaled voltages of constant currents `drawn` beside the shunts: U = U_root - Z (I + y U)."""
-    U = np.broadcast_to(flat.U_root, (tree.n, flat.m))
-    for _ in range(200):
+
+    def voltages(U):
         current = np.broadcast_to(drawn, U.shape).astype(complex)
         if flat.y is not None:
             current += flat.y * U
-        new = flat.U_root - tree.path(flat.z * tree.below(current))
-        moved = np.abs(new - U).max(initial=0)
-        U = new
-        if flat.y is None or moved <= 1e-13:
-            return U
+        return flat.U_root - tree.path(flat.z * tree.below(current))
+
+    return _settled(voltages, np.broadcast_to(flat.U_root, (tree.n, flat.m)), flat)
+
+
+def _settled(step, x, flat):
+    """x = step(x), linear in x and without x where there is no shunt; shunts are small, so that
+    repetition settles in a few steps."""
+    for _ in range(200):
+        new = step(x)
+        moved = np.abs(new - x).max(initial=0)
+        x = new
+        if flat.y is None or moved <= 1e-14:
+            return x
     raise ValueError(
         "the shunts of this feeder are too large for a linear flow: it does not settle"
     )
@@ -152,8 +166,8 @@ def _voltages(tree, flat, drawn):
 
 def _impedance(feeder, ratio, b_shunt):
     """(..., n, n) impedance matrix with shunts: voltage at the row per current at the column."""
-    above = _ancestors(feeder.parent)
-    T = np.exp(np.log(ratio) @ above.T.astype(float))
+    above = Tree.of(feeder).ancestors()
+    T = np.exp(np.log(ratio) @ above.T)
     z = (feeder.r + 1j * feeder.x) / T**2
     Z = (above * z[..., None, :]) @ above.T
     Z = T[..., :, None] * Z * T[..., None, :]
@@ -163,21 +177,12 @@ def _impedance(feeder, ratio, b_shunt):
     return np.linalg.solve(np.eye(feeder.n) + Z * y[..., None, :], Z)
 
 
-def _ancestors(parent):
-    """(n, n) bool: branch j lies on the path from the root to bus i."""
-    above = np.eye(len(parent), dtype=bool)
-    for i, up in enumerate(parent):
-        if up >= 0:
-            above[i] |= above[up]
-    return above
-
-
 def _normalised(feeder, V_root):
     """(w, M): no-load voltages (n,) and the normalised impedance matrix (n, n)."""
     *_, V_root, ratio, b_shunt, batch = inputs(feeder, None, None, V_root, None, None)
     if batch:
         raise ValueError("existence takes one V_root, not a batch of them")
-    T = np.exp(_ancestors(feeder.parent) @ np.log(ratio))
+    T = np.exp(Tree.of(feeder).ancestors() @ np.log(ratio))
     Z = _impedance(feeder, ratio, b_shunt)
     y = feeder.g_shunt + 1j * b_shunt
     w = V_root * (T - Z @ (y * T))

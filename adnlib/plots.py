@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.collections import LineCollection
 
+from .tree import Tree
+
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = COLOURS = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
@@ -55,10 +57,8 @@ def tidy_tree(feeder):
 
     The child with the most buses below goes on straight, the others start a row below.
     """
-    size = np.ones(feeder.n, int)
-    for i in range(feeder.n - 1, -1, -1):
-        if feeder.parent[i] >= 0:
-            size[feeder.parent[i]] += size[i]
+    tree = Tree.of(feeder)
+    size = tree.size[tree.place]
     children = {i: [] for i in range(-1, feeder.n)}
     for i in np.argsort(size, kind="stable"):
         children[int(feeder.parent[i])].append(int(i))
@@ -77,11 +77,12 @@ def tidy_tree(feeder):
     return np.c_[feeder.depth, -row], np.array([0.0, 0.0])
 
 
-def feeder_map(feeder, values=None, label="", ax=None, labels=True, marks=None, cmap=None):
+def feeder_map(feeder, values=None, label="", ax=None, labels=None, marks=None, cmap=None):
     """The feeder drawn from its coordinates, or as a tidy tree if it has none.
 
     values (n,) colours the buses, with a colour bar called `label` (unit included).
-    marks {text: bus labels} rings buses; labels=True writes bus labels, or give a list of some.
+    marks {text: bus labels} rings buses. labels: True writes all bus labels, a list some of them,
+    None all on feeders of up to 40 buses and none on larger ones.
     """
     ax = _axes(ax)
     if feeder.xy is None:
@@ -106,6 +107,7 @@ def feeder_map(feeder, values=None, label="", ax=None, labels=True, marks=None, 
     if marks:
         ax.legend(loc="best")
     ringed = {bus for buses in (marks or {}).values() for bus in buses}
+    labels = feeder.n < 40 if labels is None else labels
     shown = [feeder.root, *feeder.buses] if labels is True else list(labels or ())
     for bus in shown:
         at = points[-1] if bus == feeder.root else points[feeder.index(bus)]

@@ -12,14 +12,13 @@ beyond any normal load, up to the point of collapse, where it stops converging a
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from scipy.sparse import csr_array
+
+from .tree import Tree
 
 CHUNK = 24_000  # complex numbers in one working array: about a level-two cache
 NARROW = 8  # columns at least, or the work that does not depend on their number rules
-WIDE = 100  # columns from which a loop over the buses beats running totals
 FREE_SWEEPS = 5  # sweeps up to the first judgement of what still moves
 ROUNDING = 1e-14  # [p.u.] a move that is no more than the rounding of the sums
 MAX_SWEEPS = 2000
@@ -77,7 +76,8 @@ def solve(
     b_shunt   shunt susceptance, generation at 1 p.u. [p.u.], broadcast to (..., n)
     tol       largest voltage change that further sweeps would bring [p.u.]
     on_collapse  "raise" (CollapseError names bus, time, scenario) or "mask" (NaN rows)
-    None means the feeder's own. Returns a Flow; ValueError for shapes and NaN.
+    None means the feeder's own. Returns a Flow; ValueError for shapes and NaN. Within a relative
+    1e-4 of the largest load that can be carried, a load that has a solution may be refused.
 
     A hand check: 1 p.u. over r = 0.01 at V_root = 1 leaves V = (1 + sqrt(1 - 0.04)) / 2.
 
@@ -236,99 +236,6 @@ def _columns(a, m, order):
     return a.reshape(m, a.shape[-1]).T[order]
 
 
-# ---------------------------------------------------------------------------------- the tree
-
-
-class Tree:
-    """Sums over a rooted tree on (n, m) arrays.
-
-    Many columns (scenarios): the textbook sweep, bus by bus, each step vectorised over columns.
-    Few columns: no loop. Buses stand in depth-first order, so that everything below bus j is the
-    run j .. j + size_j - 1: a subtree sum is a difference of two running totals, a path sum a
-    running total in which every bus leaves again behind its last descendant.
-    """
-
-    def __init__(self, parent):
-        self.n = len(parent)
-        self.order, self.size, self.up = _depth_first(parent)
-        self.place = np.argsort(self.order)
-        self.tops = np.flatnonzero(self.up < 0)
-        self.upwards = [(i, int(k)) for i, k in enumerate(self.up) if k >= 0][::-1]
-        ends = np.arange(self.n) + self.size
-        leave = ends < self.n
-        self.leaving = csr_array(
-            (np.ones(leave.sum()), (ends[leave], np.flatnonzero(leave))), shape=(self.n, self.n)
-        )
-        self.ends = ends
-
-    @staticmethod
-    def of(feeder):
-        """The tree of a feeder, made once for each topology."""
-        return _tree(feeder.parent.tobytes())
-
-    def below(self, a):
-        """Sum over each bus and everything below it; `a` is overwritten."""
-        if a.shape[1] > WIDE:
-            rows = list(a)
-            for bus, parent in self.upwards:
-                np.add(rows[parent], rows[bus], rows[parent])
-            return a
-        total = np.zeros((self.n + 1, a.shape[1]), a.dtype)
-        np.cumsum(a, axis=0, out=total[1:])
-        return np.subtract(total[self.ends], total[:-1], out=a)
-
-    def path(self, a):
-        """Sum over the branches between the root and each bus; `a` is overwritten."""
-        if a.shape[1] > WIDE:
-            for bus, parent in reversed(self.upwards):
-                a[bus] += a[parent]
-            return a
-        return np.cumsum(a - self.leaving @ a, axis=0, out=a)
-
-    def from_root(self, root, a):
-        """root - path(a): voltages from the drops along the branches; `a` is overwritten."""
-        if a.shape[1] <= WIDE:
-            return np.subtract(root, self.path(a), out=a)
-        a[self.tops] = root - a[self.tops]
-        rows = list(a)
-        for bus, parent in reversed(self.upwards):
-            np.subtract(rows[parent], rows[bus], rows[bus])
-        return a
-
-    def product(self, ratio):
-        """Product of the ratios between the root and each bus."""
-        if (ratio == 1).all():
-            return np.ones((1, 1))
-        return np.exp(self.path(np.log(ratio)))
-
-    def parent_of(self, a, root):
-        """Rows of the parents; `root` (1, m) stands above the first buses."""
-        above = np.broadcast_to(root, (1, a.shape[1]))
-        return np.concatenate([above, a])[self.up + 1]
-
-
-@lru_cache(maxsize=64)
-def _tree(parent_bytes):
-    return Tree(np.frombuffer(parent_bytes, dtype=int))
-
-
-def _depth_first(parent):
-    """(order, size, up): depth-first order, subtree sizes and parents in that order."""
-    n = len(parent)
-    size = np.ones(n, int)
-    for i in range(n - 1, -1, -1):
-        if parent[i] >= 0:
-            size[parent[i]] += size[i]
-    place, free = np.empty(n, int), {-1: 0}
-    for i in range(n):
-        place[i] = free[parent[i]]
-        free[parent[i]] += size[i]
-        free[i] = place[i] + 1
-    order = np.argsort(place)
-    up = np.where(parent[order] >= 0, place[parent[order]], -1)
-    return order, size[order], up
-
-
 # ---------------------------------------------------------------------------------- in and out
 
 
@@ -397,16 +304,21 @@ def _read_off(feeder, tree, flat, U):
     }
 
 
+def case_of(column, batch):
+    """Which case of a batch a flat column is, in words: ", scenario 3, time 7"."""
+    at = np.unravel_index(column, batch) if batch else ()
+    names = ("time", "scenario")[: len(at)][::-1] if len(at) <= 2 else ("index",) * len(at)
+    return "".join(f", {name} {int(i)}" for name, i in zip(names, at))
+
+
 def _where(feeder, tree, flat, converged, start, batch):
     column = int(np.flatnonzero(~converged)[0])
-    at = np.unravel_index(start + column, batch) if batch else ()
-    names = ("time", "scenario")[: len(at)][::-1] if len(at) <= 2 else ("index",) * len(at)
-    when = "".join(f", {name} {int(i)}" for name, i in zip(names, at))
+    when = case_of(start + column, batch)
     one = flat.columns(np.arange(flat.m) == column)
     first = tree.path(one.z * tree.below(one.current(np.tile(one.U_root, (tree.n, 1)))))
     low = feeder.buses[tree.order[int(np.argmin((1 - first / one.U_root).real))]]
     return (
-        f"voltage collapse: no power flow solution{when}, lowest at bus {low}; the "
-        "load is beyond what the feeder can carry: lower it, raise V_root, or ask for "
-        "on_collapse='mask'"
+        f"voltage collapse: no power flow solution found{when}, lowest at bus {low}; the load is "
+        f"beyond what the feeder can carry or within 1e-4 of it ({MAX_SWEEPS} sweeps did not "
+        "settle): lower it, raise V_root, or ask for on_collapse='mask'"
     )

@@ -48,6 +48,9 @@ class Day:
 
     time (n_t,) start of each interval    step_h length of an interval [h]
     load (n_t,)    wind (n_t, n_wind)    pv (n_t, n_pv)    units: column labels of wind and pv
+
+    In real time the load of a region is its day-ahead forecast times a constant (0.920, 0.998,
+    0.994 for regions 1, 2, 3): the pair holds no load error, only a difference of scale.
     """
 
     time: pd.DatetimeIndex

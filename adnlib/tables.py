@@ -31,11 +31,11 @@ def tree(bus, branch, root=None, s_base_mva=1.0):
     i_max; `fused` maps each label that disappeared to the label it became part of.
     Raises FeederError naming the bus, row or loop.
     """
-    s_base_mva = _positive("s_base_mva", s_base_mva)
+    s_base_mva = positive("s_base_mva", s_base_mva)
     bus = check_bus(bus)
-    root = _label(bus.index[0] if root is None else root)
+    root = plain_label(bus.index[0] if root is None else root)
     if root not in bus.index:
-        raise FeederError(f"root {root!r} is not in the bus table: {_few(bus.index)}")
+        raise FeederError(f"root {root!r} is not in the bus table: {few(bus.index)}")
     branch = check_branch(branch, bus.index)
     branch = branch[branch["closed"]]
     bus, branch, fused = fuse(bus, branch, root)
@@ -55,7 +55,7 @@ def tree(bus, branch, root=None, s_base_mva=1.0):
 def check_bus(bus):
     """The bus table indexed by label, floats everywhere, optional columns filled; errors by row."""
     bus = _columns(bus, "bus", BUS_REQUIRED, BUS_OPTIONAL)
-    labels = [_label(b) for b in bus["bus"]]
+    labels = [plain_label(b) for b in bus["bus"]]
     for row, label in enumerate(labels, 1):
         if label is None:
             raise FeederError(f"bus table, row {row}: the label is empty; give every bus one")
@@ -80,14 +80,16 @@ def check_bus(bus):
 def check_branch(branch, labels):
     """The branch table with known ends, floats and `closed` as bool; errors by row and ends."""
     branch = _columns(branch, "branch", BRANCH_REQUIRED, BRANCH_OPTIONAL)
-    ends = [tuple(_label(b) for b in pair) for pair in zip(branch["from_bus"], branch["to_bus"])]
+    ends = [
+        tuple(plain_label(b) for b in pair) for pair in zip(branch["from_bus"], branch["to_bus"])
+    ]
     known = set(labels)
     for row, pair in enumerate(ends, 1):
         for label in pair:
             if label not in known:
                 raise FeederError(
                     f"branch table, row {row}: bus {label!r} is not in the bus table, "
-                    f"whose labels are {_few(labels)}"
+                    f"whose labels are {few(labels)}"
                 )
         if pair[0] == pair[1]:
             raise FeederError(
@@ -160,7 +162,7 @@ def _numbers(column, kind, name, labels, empty=None, infinite=False):
     return values
 
 
-def _label(label):
+def plain_label(label):
     """Labels as plain int or str, so that 5, 5.0, "5" and numpy's 5 are one bus ("05" is not)."""
     if isinstance(label, str):
         label = label.strip()
@@ -176,14 +178,14 @@ def _label(label):
     return label.item() if isinstance(label, np.generic) else label
 
 
-def _positive(name, value):
+def positive(name, value):
     number = isinstance(value, int | float | np.integer | np.floating)
     if not (number and np.isfinite(value) and value > 0):
         raise FeederError(f"{name} is {value!r}; it must be a positive number")
     return float(value)
 
 
-def _few(labels, most=8):
+def few(labels, most=8):
     labels = list(labels)
     return ", ".join(map(str, labels[:most])) + (", ..." if len(labels) > most else "")
 
@@ -217,7 +219,7 @@ def fuse(bus, branch, root):
     if lost:
         raise FeederError(
             f"bus {lost[0]!r} is not connected to the root {root!r} by closed "
-            f"branches (in all {len(lost)}: {_few(lost)}); close a branch or drop these buses"
+            f"branches (in all {len(lost)}: {few(lost)}); close a branch or drop these buses"
         )
     ideal = (branch["r_ohm"] == 0) & (branch["x_ohm"] == 0) & (branch["ratio"] == 1)
     rank = {label: (hops[label], i) for i, label in enumerate(bus.index)}
@@ -270,7 +272,7 @@ def hang(labels, branch, root):
                 loop = _loop(above, here, there)
                 raise FeederError(
                     f"the feeder is meshed: branch {near[here][there]} closes a loop "
-                    f"through buses {_few(loop, 20)}; open one branch of it"
+                    f"through buses {few(loop, 20)}; open one branch of it"
                 )
             above[there] = here
             queue.append(there)

@@ -6,7 +6,7 @@ hundred buses the fixed cost of a call rules, and the exponent there is far belo
 
 import numpy as np
 
-from adnlib import powerflow
+from adnlib import powerflow, tree
 from benchmarks import peers, timing, trees
 from benchmarks.batch import TOL, agree
 
@@ -50,7 +50,7 @@ def compare(size, small):
 
 def single(feeder):
     def first():
-        powerflow._tree.cache_clear()
+        tree.cached.cache_clear()
         return powerflow.solve(feeder, tol=TOL)
 
     methods = {"adnlib": lambda: powerflow.solve(feeder, tol=TOL), "adnlib first": first}
