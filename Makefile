@@ -38,6 +38,7 @@ record: $(STAMP) ## execute the chapters in place (one: make record NB=notebooks
 	@rm -rf _build/claims
 	@ADNLIB_RECORD_CLAIMS=$(CURDIR)/_build/claims $(PY) -m tools.notebooks run $(NB)
 	@if [ -d _build/claims ]; then $(PY) -m adnlib.claims record _build/claims; fi
+	@$(PY) -m tools.readme
 
 bench: $(STAMP) ## time the methods against established packages (own environment)
 	@echo "bench: timing against established packages"
