@@ -191,7 +191,7 @@ class Feeder:
         dropped, buses across closed zero-impedance branches fused. `root` defaults to the first row
         of `bus`. Raises FeederError (a ValueError) that names the bus, row or loop and the cure.
         """
-        root, bus, branch, fused = tables.tree(bus, branch, root, s_base_mva)
+        root, bus, branch, fused = tables.rooted(bus, branch, root, s_base_mva)
         top, rest = bus.iloc[0], bus.iloc[1:]
         drawn = not bus[["x", "y"]].isna().any().any()
         return cls(
@@ -303,18 +303,20 @@ def read_feeder(name_or_folder, s_base_mva=1.0):
 
     bus.csv     bus, p_mw, q_mvar, v_kv [line-to-line], optional g_mw, b_mvar [shunt at 1 p.u.],
                 p_gen_mw, q_gen_mvar, x, y
-    branch.csv  from_bus, to_bus, r_ohm, x_ohm [on the to side], optional ratio, i_max_a, closed
+    branch.csv  from_bus, to_bus, r_ohm, x_ohm [on the to side], optional ratio (needed between
+                buses of different v_kv), i_max_a, closed
     feeder.toml (optional) root and V_root [p.u.]; else the first row of bus.csv at 1 p.u.
     A folder of that name is taken before a feeder of data/feeders. Branches of zero impedance and
     ratio 1 are fused: a regulator that must stay when neutral needs a small impedance.
-    Raises FileNotFoundError that lists what there is, FeederError for what the tables say.
+    Raises FeederError for what the tables say, FeederNotFound (also a FileNotFoundError) that
+    lists what there is.
     """
     folder = Path(name_or_folder)
     if not folder.is_dir():
         folder = DATA / "feeders" / str(name_or_folder)
     if not folder.is_dir():
         known = sorted(p.name for p in (DATA / "feeders").iterdir() if p.is_dir())
-        raise FileNotFoundError(
+        raise tables.FeederNotFound(
             f"there is no feeder {str(name_or_folder)!r}: give a folder with "
             f"bus.csv and branch.csv, or one of {', '.join(known)}"
         )
@@ -330,7 +332,7 @@ def read_feeder(name_or_folder, s_base_mva=1.0):
 
 def _read_csv(path):
     if not path.is_file():
-        raise FileNotFoundError(
+        raise tables.FeederNotFound(
             f"{path.parent.name} has no {path.name}; a feeder folder holds bus.csv and branch.csv"
         )
     try:

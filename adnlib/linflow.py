@@ -135,7 +135,7 @@ def _given(feeder, p, q, V_root, ratio, b_shunt):
     given = {"p": p, "q": q, "V_root": V_root, "ratio": ratio, "b_shunt": b_shunt}
     tree = Tree.of(feeder)
     flat = Flat.of(tree, feeder, batch, **given)
-    return {"tree": tree, "flat": flat, "batch": batch, "given": given}
+    return {"tree": tree, "flat": flat, "batch": batch, "solved": given}
 
 
 def _voltages(tree, flat, drawn):
@@ -211,5 +211,5 @@ def _flow(feeder, given, V, theta, S, batch):
         p_root=s_root.real.reshape(batch)[()],
         q_root=s_root.imag.reshape(batch)[()],
         converged=np.ones(batch, bool)[()],
-        **given["given"],
+        **given["solved"],
     )

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from . import dss_text
+from .tables import FeederNotFound
 
 METRES = {"mi": 1609.344, "kft": 304.8, "km": 1000.0, "m": 1.0, "ft": 0.3048}
 METRES |= {"in": 0.0254, "cm": 0.01, "mm": 0.001}
@@ -64,6 +65,8 @@ def start_script(folder):
     folder = Path(folder)
     if folder.is_file():
         return folder
+    if not folder.is_dir():
+        raise FeederNotFound(f"{folder}: there is no such folder or script")
     scripts = sorted(f for f in folder.glob("*") if f.suffix.lower() == ".dss")
     circuit = re.compile(r"^\s*new\s+(?:object\s*=\s*)?circuit\.(\S+)", re.I | re.M)
     found = [(f, m[1]) for f in scripts if (m := circuit.search(f.read_text(encoding="latin-1")))]

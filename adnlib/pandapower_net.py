@@ -296,14 +296,15 @@ def _island(net, bus, branch, root):
     if sources.empty:
         raise ValueError("pandapower net: no ext_grid in service; a feeder needs one source")
     listed = ", ".join(f"ext_grid {at} at bus {row.bus}" for at, row in sources.iterrows())
-    if root is None and len(sources) > 1:
-        raise ValueError(f"pandapower net: several sources ({listed}); choose one with root=<bus>")
-    root = int(sources["bus"].iloc[0]) if root is None else root
-    mine = sources[sources["bus"] == root]
+    first = int(sources["bus"].iloc[0]) if root is None else root
+    mine = sources[sources["bus"] == first]
     if mine.empty:
         raise ValueError(f"pandapower net: root {root!r} is no source; there is {listed}")
-    island = _connected(bus["bus"], branch, root)
+    island = _connected(bus["bus"], branch, first)
     twins = sources[sources["bus"].isin(island)]
+    if root is None and len(sources) > max(len(twins), 1):
+        raise ValueError(f"pandapower net: several sources ({listed}); choose one with root=<bus>")
+    root = first
     if len(twins) > 1:
         names = ", ".join(f"ext_grid {at}" for at in twins.index)
         raise ValueError(

@@ -100,7 +100,10 @@ def feeder_map(feeder, values=None, label="", ax=None, labels=None, marks=None, 
         dots = ax.scatter(*xy.T, s=size, c=values, cmap=cmap, zorder=2, edgecolors="#444444",
                           linewidths=0.4)  # fmt: skip
         ax.figure.colorbar(dots, ax=ax, label=label, shrink=0.85)
-    for (text, buses), colour, marker in zip((marks or {}).items(), (RED, GREEN, ORANGE), "oD^"):
+    rings = ((RED, "o"), (GREEN, "D"), (ORANGE, "^"), (PURPLE, "s"), (SKY, "v"))
+    if len(marks or ()) > len(rings):
+        raise ValueError(f"{len(marks)} kinds of marks; a map shows at most {len(rings)}")
+    for (text, buses), (colour, marker) in zip((marks or {}).items(), rings):
         at = points[[feeder.n if b == feeder.root else feeder.index(b) for b in buses]]
         ax.scatter(*at.T, s=4.5 * size, facecolors="none", edgecolors=colour, marker=marker,
                    linewidths=1.8, zorder=4, label=text)  # fmt: skip
@@ -124,14 +127,14 @@ def _elbow(a, b, right_angle):
     return [a, (a[0], b[1]), b] if right_angle else [a, b]
 
 
-def voltage_profile(feeder, V, ax=None, label=None, band=None, colour=BLUE, **line):
+def voltage_profile(feeder, V, ax=None, label=None, band=None, colour=BLUE, V_root=None, **line):
     """Voltage magnitude [p.u.] against electrical distance from the root, branch by branch.
 
-    V (n,); band (V_min, V_max) is drawn as limits. Every lateral is one falling line.
+    V (n,); V_root the source's (None: the feeder's own); band (V_min, V_max) is drawn as limits.
     """
     ax = _axes(ax)
     far = np.r_[feeder.length, 0.0]
-    height = np.r_[V, feeder.V_root]
+    height = np.r_[V, feeder.V_root if V_root is None else V_root]
     lines = [[(far[i], height[i]), (far[up], height[up])] for i, up in enumerate(feeder.parent)]
     ax.add_collection(LineCollection(lines, colors=colour, linewidths=1.3, alpha=0.75, **line))
     ax.plot(far, height, ".", color=colour, ms=4, label=label, linestyle="none")

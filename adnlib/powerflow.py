@@ -90,7 +90,7 @@ def solve(
     """
     if on_collapse not in ("raise", "mask"):
         raise ValueError(f"on_collapse is {on_collapse!r}; it is 'raise' or 'mask'")
-    if not tol > 0:
+    if not (isinstance(tol, int | float | np.number) and tol > 0):
         raise ValueError(f"tol is {tol!r}; it must be a positive number")
     p, q, V_root, ratio, b_shunt, batch = inputs(feeder, p, q, V_root, ratio, b_shunt)
     given = {"p": p, "q": q, "V_root": V_root, "ratio": ratio, "b_shunt": b_shunt}

@@ -21,6 +21,8 @@ PACKAGES = (
     "highspy",
     "statsmodels",
     "matplotlib",
+    "pandapower",
+    "power-grid-model",
 )
 HASH_DIGITS = 12
 

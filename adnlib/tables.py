@@ -23,7 +23,11 @@ class FeederError(ValueError):
     """A table, file or network that is not a radial feeder; says where and what to do."""
 
 
-def tree(bus, branch, root=None, s_base_mva=1.0):
+class FeederNotFound(FeederError, FileNotFoundError):
+    """A feeder folder or one of its files that is not there; says what is."""
+
+
+def rooted(bus, branch, root=None, s_base_mva=1.0):
     """Per-unit tree of a bus and a branch table: (root, bus, branch, fused).
 
     `bus` comes back in p.u. with the root in row 0 and every other bus behind its parent; `branch`
@@ -36,7 +40,7 @@ def tree(bus, branch, root=None, s_base_mva=1.0):
     root = plain_label(bus.index[0] if root is None else root)
     if root not in bus.index:
         raise FeederError(f"root {root!r} is not in the bus table: {few(bus.index)}")
-    branch = check_branch(branch, bus.index)
+    branch = check_branch(branch, bus["v_kv"])
     branch = branch[branch["closed"]]
     bus, branch, fused = fuse(bus, branch, root)
     above = hang(bus.index, branch, root)
@@ -59,7 +63,8 @@ def check_bus(bus):
     for row, label in enumerate(labels, 1):
         if label is None:
             raise FeederError(f"bus table, row {row}: the label is empty; give every bus one")
-    twice = pd.Index(labels)[pd.Index(labels).duplicated()]
+    index = pd.Index(labels, dtype=object)
+    twice = index[index.duplicated()]
     if len(twice):
         raise FeederError(f"bus table: bus {twice[0]!r} stands in two rows; merge or rename one")
     out = pd.DataFrame(index=pd.Index(labels, name="bus", dtype=object))
@@ -77,12 +82,17 @@ def check_bus(bus):
     return out
 
 
-def check_branch(branch, labels):
-    """The branch table with known ends, floats and `closed` as bool; errors by row and ends."""
+def check_branch(branch, v_kv):
+    """The branch table with known ends, floats and `closed` as bool; errors by row and ends.
+
+    v_kv: base voltage by bus label. Between two of them a ratio must be written, 1 included: a
+    slip in one base voltage would pass for a transformer.
+    """
     branch = _columns(branch, "branch", BRANCH_REQUIRED, BRANCH_OPTIONAL)
     ends = [
         tuple(plain_label(b) for b in pair) for pair in zip(branch["from_bus"], branch["to_bus"])
     ]
+    labels = v_kv.index
     known = set(labels)
     for row, pair in enumerate(ends, 1):
         for label in pair:
@@ -101,11 +111,14 @@ def check_branch(branch, labels):
     out["to_bus"] = pd.Series([b for _, b in ends], dtype=object)
     for name in ("r_ohm", "x_ohm"):
         out[name] = _numbers(branch[name], "branch", name, names)
-    for name, empty in (("ratio", 1.0), ("i_max_a", np.inf), ("closed", 1.0)):
+    for name, empty in (("ratio", np.nan), ("i_max_a", np.inf), ("closed", 1.0)):
         given = branch[name] if name in branch else pd.Series(np.nan, index=branch.index)
         out[name] = _numbers(given, "branch", name, names, empty=empty, infinite=name == "i_max_a")
+    steps = [v_kv[a] != v_kv[b] for a, b in ends]
+    out["ratio"] = out["ratio"].where(out["ratio"].notna() | np.array(steps, bool), 1.0)
     for wrong, what in (
         (out["r_ohm"] < 0, "a negative r_ohm; a resistance is zero or positive"),
+        (out["ratio"].isna(), "no ratio between buses of different v_kv; write it (1 = nominal)"),
         (out["ratio"] <= 0, "a ratio of zero or less; 1 means no transformer"),
         (out["i_max_a"] <= 0, "an i_max_a of zero or less; leave it empty for no limit"),
         (~out["closed"].isin([0, 1]), "a value of closed other than 0 and 1"),

@@ -1,8 +1,12 @@
 """The tolerant comparison: pairs that must pass and pairs that must fail."""
 
+import base64
+import io
+
+import matplotlib.pyplot as plt
 import pytest
 
-from tools.compare import adopt, cell_rtol, same
+from tools.compare import adopt, cell_rtol, same, same_picture
 
 PASS = [
     ("loss 202.677 kW", "loss 202.677 kW"),
@@ -82,3 +86,25 @@ def test_adopt_takes_over_only_what_agrees():
     new = outputs("1.00000001", "2.5")
     adopt(new, outputs("1.0", "2.6"))
     assert new == outputs("1.0", "2.5")
+
+
+def picture(values, size=(5, 3)):
+    figure, ax = plt.subplots(figsize=size)
+    ax.plot(values)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    "values, size, equal",
+    [
+        ([1, 2, 3, 2], (5, 3), True),
+        ([1, 2.0001, 3, 2], (5, 3), True),
+        ([3, 2, 1, 2], (5, 3), False),
+        ([1, 2, 3, 2], (5, 3.5), False),
+    ],
+)
+def test_pictures(values, size, equal):
+    assert same_picture(picture([1, 2, 3, 2]), picture(values, size)) is equal

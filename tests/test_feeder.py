@@ -235,8 +235,14 @@ def test_parallel_impedances_that_cancel():
 
 
 def test_no_impedance_between_two_base_voltages():
-    link = branches((1, 2), (2, 3), r_ohm=[1, 0], x_ohm=[1, 0])
+    link = branches((1, 2), (2, 3), r_ohm=[1, 0], x_ohm=[1, 0], ratio=1)
     refused("row 2 (2-3)", "10 kV", "0.4 kV", bus=buses(1, 2, 3, v_kv=[10, 10, 0.4]), branch=link)
+
+
+def test_no_ratio_between_two_base_voltages():
+    """A slip in one base voltage must not pass for a transformer."""
+    bus = buses(1, 2, 3, v_kv=[10, 10, 100])
+    refused("row 2 (2-3)", "no ratio", "v_kv", bus=bus, branch=branches((1, 2), (2, 3)))
 
 
 def test_transformer_bypassed_by_a_switch():
@@ -394,8 +400,8 @@ def test_per_unit_by_hand():
 def test_ohms_belong_to_the_to_side():
     """A 10/0.4 kV transformer: 0.01 ohm on 0.4 kV are 6.25 ohm on 10 kV, whichever way written."""
     bus = buses(1, 2, v_kv=[10, 0.4])
-    down = feeder(bus, branches((1, 2), r_ohm=0.01, x_ohm=0.02, i_max_a=600))
-    up = feeder(bus, branches((2, 1), r_ohm=6.25, x_ohm=12.5, i_max_a=24))
+    down = feeder(bus, branches((1, 2), r_ohm=0.01, x_ohm=0.02, i_max_a=600, ratio=1))
+    up = feeder(bus, branches((2, 1), r_ohm=6.25, x_ohm=12.5, i_max_a=24, ratio=1))
     assert down.r[0] == pytest.approx(0.01 / 0.16, rel=1e-14)
     for name in ("r", "x", "ratio", "i_max"):
         np.testing.assert_allclose(getattr(up, name), getattr(down, name), rtol=1e-12)

@@ -92,6 +92,20 @@ def test_recorded_chapter_passes_both_nets(project):
     assert status == 0, said
 
 
+def test_nbval_catches_another_picture(chapter, tmp_path):
+    """The stored picture of another cell run: a falling line where the code draws a rising one."""
+    path, nb = chapter
+    other = copy.deepcopy(nb)
+    other.cells[FIGURE].source = "plt.plot([2, 1])\nplt.show()"
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "tiny.ipynb", other)
+    run(tmp_path / "other" / "tiny.ipynb")
+    nb.cells[FIGURE].outputs = read(tmp_path / "other" / "tiny.ipynb").cells[FIGURE].outputs
+    write(path, nb)
+    status, said = nbval(path)
+    assert status == 1 and "image/png" in said, said
+
+
 def test_recording_twice_gives_the_same_bytes(project, tmp_path):
     texts = []
     for name in ("a.ipynb", "b.ipynb"):

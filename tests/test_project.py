@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from adnlib import claims
 from tools import ROOT, chapters, readme
-from tools.notebooks import locked_versions, read
+from tools.notebooks import locked_versions, output_texts, read
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 CHECKED = re.compile(r'claims\.check\(\s*"([^"]+)"')
@@ -93,3 +93,22 @@ def test_every_public_function_says_what_it_does(name):
     for key, thing in vars(module).items():
         if callable(thing) and getattr(thing, "__module__", "") == module.__name__:
             assert key.startswith("_") or thing.__doc__, f"adnlib.{name}.{key} has no docstring"
+
+
+def chapter_text(stem):
+    """Everything a chapter says and prints."""
+    nb = read(ROOT / "notebooks" / f"{stem}.ipynb")
+    return "\n".join([cell.source for cell in nb.cells] + [t for c in nb.cells for t in shown(c)])
+
+
+def shown(cell):
+    return output_texts(cell) if cell.cell_type == "code" else []
+
+
+def test_every_number_in_the_table_of_readme_stands_in_its_chapter():
+    rows = re.findall(r"^\| \[.+?\]\(notebooks/(\w+)\.ipynb\) \|[^|]*\|([^|]*)\|", TEXT, re.M)
+    assert len(rows) == len(chapters())
+    for stem, result in rows:
+        text = chapter_text(stem).replace("10^{-8}", "1e-8")
+        for number in re.findall(r"(?<![\w.])\d[\d.]*(?:e-?\d+)?(?![\w-])", result):
+            assert number.rstrip(".") in text, f"README, {stem}: {number}"

@@ -64,7 +64,8 @@ def main():
         net()
         times[net.__name__.replace("_", " ")] = time.perf_counter() - start
     print("\n" + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
-    print("all nets green")
+    left_out = "" if chromium.find() else f", BROWSER TEST LEFT OUT ({chromium.HINT})"
+    print(f"all nets green{left_out}")
 
 
 if __name__ == "__main__":
