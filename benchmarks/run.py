@@ -17,8 +17,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SUBJECTS = ("batch", "growth", "reading", "linear")
-PACKAGES = ("adnlib", "numpy", "scipy", "pandas", "power-grid-model", "pandapower", "numba")
+SUBJECTS = ("batch", "growth", "reading", "linear", "copula_speed", "reduction", "ev_speed")
+PACKAGES = (
+    "adnlib",
+    "numpy",
+    "scipy",
+    "pandas",
+    "power-grid-model",
+    "pandapower",
+    "numba",
+    "copulas",
+)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -50,7 +59,7 @@ def one_thread():
 
 
 def say_missing():
-    for package in ("power-grid-model", "pandapower", "numba"):
+    for package in ("power-grid-model", "pandapower", "numba", "copulas"):
         if installed_version(package) is None:
             what = "pandapower runs without it" if package == "numba" else "skipped"
             print(f"{package} is not installed: {what}")

@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import re
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_the_smallest_sizes_run(capsys, monkeypatch):
     tables = run.main(["--small"])
     said = capsys.readouterr().out
     assert list(tables) == list(run.SUBJECTS)
-    assert "[1/7] batch: 200 scenarios" in said and "s left)" in said
+    assert re.search(r"\[1/\d+\] batch: 200 scenarios", said) and "s left)" in said
     for subject, rows in tables.items():
         assert rows and all(row["subject"] == subject and row["median_s"] > 0 for row in rows)
     names = {row["method"] for row in tables["batch"]}
