@@ -17,7 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SUBJECTS = ("batch", "growth", "reading", "linear", "copula_speed", "reduction", "ev_speed")
+SUBJECTS = (
+    "batch",
+    "growth",
+    "reading",
+    "linear",
+    "copula_speed",
+    "reduction",
+    "ev_speed",
+    "cones",
+)
 PACKAGES = (
     "adnlib",
     "numpy",
