@@ -215,7 +215,7 @@ def innovations(model, series):
     a_t = y_t - sum_i phi_i y_{t-i} - sum_j theta_j a_{t-j}, from zero before the first step: the
     first ones are rough where the moving-average part remembers long.
     """
-    y = _checked(series, 0) - model.mean
+    y = _checked(series) - model.mean
     p, q = model.order
     a = np.zeros(len(y))
     for t in range(len(y)):
@@ -231,11 +231,14 @@ def diagnose(residuals, sigma, lags=24):
     ljung_box_p: p-value that the first `lags` autocorrelations vanish; squares_p: the same for the
     squares (variance that changes in time); pit_ks: largest gap between the distribution of
     Phi(a / sigma) and the uniform one, ks_p its p-value; kurtosis: 0 for a Gaussian.
+    ValueError for values that are no number and for a sigma that is not above zero.
     """
     from scipy import stats
     from statsmodels.stats.diagnostic import acorr_ljungbox
 
-    a = np.asarray(residuals, float)
+    a = _checked(residuals)
+    if not (np.isfinite(sigma) and sigma > 0):
+        raise ValueError(f"sigma = {sigma}; it must be a number above zero")
     pit = stats.kstest(stats.norm.cdf(a / sigma), "uniform")
     tests = {
         name: float(acorr_ljungbox(x, lags=[lags])["lb_pvalue"].iloc[0])
@@ -248,16 +251,20 @@ def diagnose(residuals, sigma, lags=24):
     }
 
 
-def _checked(series, k):
+def _checked(series, k=None):
+    """Series as an array; with k, long and varied enough to fit k coefficients."""
     series = np.asarray(series, float)
     if series.ndim != 1:
         raise ValueError(f"the series has shape {series.shape}; one dimension is needed")
     if not np.isfinite(series).all():
         at = int(np.flatnonzero(~np.isfinite(series))[0])
         raise ValueError(f"the series has no number at position {at}; fit a part without gaps")
-    if k and (len(series) < 10 * (k + 2) or np.ptp(series) == 0):
+    if k is None:
+        return series
+    spread = np.ptp(series) if len(series) else 0.0
+    if len(series) < 10 * (k + 2) or spread == 0:
         raise ValueError(
-            f"{len(series)} values, spread {np.ptp(series):g}: too little to fit {k} coefficients"
+            f"{len(series)} values, spread {spread:g}: too little to fit {k} coefficients"
         )
     return series
 

@@ -22,7 +22,7 @@ class GaussianCopula:
     correlation (d, d) R of the normal scores; a degenerate column has a unit row
     degenerate  positions of columns that never varied; constants (d,) their values, NaN elsewhere
     live        positions of the others    margins of the live columns    names of all columns
-    moved       Frobenius norm by which the positive-definite repair changed the estimate (0: none)
+    moved       Frobenius norm by which positive-definite repair changed the estimate (0: none)
     weight      share of the shrinkage target in R    n_obs samples it was fitted on
     """
 
@@ -43,10 +43,8 @@ class GaussianCopula:
 
     def uniform(self, samples, rng=None):
         """u = F(x), (n, d), for samples (n, d); degenerate columns get 1/2. rng randomises atoms
-        (margins.Margins.uniform)."""
-        x = _checked(samples)[0]
-        if x.shape[1] != len(self.names):
-            raise ValueError(f"samples have {x.shape[1]} columns, the model {len(self.names)}")
+        (margins.Margins.uniform). The columns of a DataFrame are found by their names."""
+        x = _aligned(samples, self.names)
         u = np.full(x.shape, 0.5)
         u[:, self.live] = self.margins.uniform(x[:, self.live], rng)
         return u
@@ -81,16 +79,22 @@ class GaussianCopula:
 
         observed: {column name or position: value}, or (d,) values with NaN where not observed.
         z_f | z_o ~ N(R_fo R_oo^-1 z_o, R_ff - R_fo R_oo^-1 R_of). ValueError for an unknown
-        column, and for a degenerate one observed away from its constant.
+        column, an infinite value (by name: NaN as well), and for a degenerate column observed
+        away from its constant.
         """
         values = np.full(len(self.names), np.nan)
         if hasattr(observed, "items"):
             for key, value in observed.items():
+                if not np.isfinite(value):
+                    raise ValueError(f"column {key!r} is observed at {value}; leave it out")
                 values[_position(key, self.names)] = value
         elif np.shape(observed) == values.shape:
             values[:] = observed
         else:
             raise ValueError(f"observed has shape {np.shape(observed)}; it needs {values.shape}")
+        if np.isinf(values).any():
+            name = self.names[int(np.argmax(np.isinf(values)))]
+            raise ValueError(f"column {name!r} is observed at infinity; NaN means not observed")
         for k in self.degenerate:
             if np.isfinite(values[k]) and values[k] != self.constants[k]:
                 raise ValueError(
@@ -145,16 +149,18 @@ def fit(samples, margins="empirical", estimator="scores", structure=None, shrink
 
     margins    empirical, kernel or beta (adnlib.margins.fit)
     estimator  scores: correlation of z = Phi^-1(u); kendall: sin(pi tau / 2);
-               spearman: 2 sin(pi rho / 6)
+               spearman: 2 sin(pi rho / 6). The last two are repaired where they are not positive
+               definite, which leaves them nearly singular: useless as densities unless shrunk
     structure  None, or "kronecker": R = R_time (x) R_space for columns that run over shape =
                (n_time, n_space), space fastest (function kronecker)
     shrinkage  None, a weight in [0, 1], or "auto": R = (1 - weight) R_estimate + weight target,
                target = I or the structure's matrix; auto is the weight of Schaefer and Strimmer
-               (Stat. Appl. Genet. Mol. Biol. 4, 2005, 10.2202/1544-6115.1175)
+               (Stat. Appl. Genet. Mol. Biol. 4, 2005, 10.2202/1544-6115.1175), which has the
+               squared error of R in mind; what it leaves out is in correlation.shrinkage_weight
     rng        None: ties at the middle of their step; a generator spreads them over it
     Columns that never vary stay outside the correlation and are listed in `degenerate`. ValueError
-    names a column with NaN; says so when all columns are constant, and when there are fewer
-    samples than live columns and neither structure nor shrinkage is given.
+    names a column with NaN and a name that comes twice; says so when all columns are constant, and
+    when there are no more samples than live columns and neither structure nor shrinkage is given.
     Source: Nelsen, An Introduction to Copulas, 2006, 10.1007/0-387-28678-0.
 
     >>> model = fit([[1, 5, 0], [2, 6, 0], [3, 8, 0], [4, 7, 0]], estimator="kendall")
@@ -167,13 +173,15 @@ def fit(samples, margins="empirical", estimator="scores", structure=None, shrink
     _enough(x, live, structure, shrinkage)
     fitted = _margins.fit(x[:, live], margins)
     u = fitted.uniform(x[:, live], rng)
-    estimate = correlation_of(u, estimator)
+    estimate, moved = correlation_of(u, estimator), 0.0
+    if estimator != "scores":  # before shrinkage, which then leaves no eigenvalue near zero
+        estimate, moved = repair(estimate)
     target = np.eye(len(live))
     if structure is not None:
         time, space = kronecker(estimate, _shape(structure, shape, x.shape[1]), live)
         target = np.kron(time, space)[np.ix_(live, live)]
     weight = _weight(structure, shrinkage, u, estimate, target)
-    core, moved = repair((1 - weight) * estimate + weight * target)
+    core, more = repair((1 - weight) * estimate + weight * target)
     correlation = np.eye(x.shape[1])
     correlation[np.ix_(live, live)] = core
     return GaussianCopula(
@@ -183,7 +191,7 @@ def fit(samples, margins="empirical", estimator="scores", structure=None, shrink
         live=live,
         margins=fitted,
         names=names,
-        moved=moved,
+        moved=moved + more,
         weight=weight,
         n_obs=len(x),
     )
@@ -210,6 +218,9 @@ def _checked(samples):
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"samples have shape {x.shape}; a copula needs (n_obs, d)")
     names = tuple(range(x.shape[1]) if names is None else names)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"column {twice!r} comes twice; rename or drop one")
     finite = np.isfinite(x).all(axis=0)
     if not finite.all():
         column = int(np.argmin(finite))
@@ -220,14 +231,29 @@ def _checked(samples):
     return x, names
 
 
+def _aligned(samples, names):
+    """x (n, d) with the columns of a DataFrame in the order of the model's names; a model fitted on
+    an array has none, and takes columns by position."""
+    x, given = _checked(samples)
+    if hasattr(samples, "columns") and given != names:
+        missing = [name for name in names if name not in given]
+        if not missing:
+            x = x[:, [given.index(name) for name in names]]
+        elif names != tuple(range(len(names))):
+            raise ValueError(f"samples have no column {missing[0]!r}, the model has")
+    if x.shape[1] != len(names):
+        raise ValueError(f"samples have {x.shape[1]} columns, the model {len(names)}")
+    return x
+
+
 def _enough(x, live, structure, shrinkage):
     if not len(live):
         raise ValueError(
             f"all {x.shape[1]} columns are constant over {len(x)} samples: there is nothing to fit"
         )
-    if len(x) < len(live) and structure is None and shrinkage is None:
+    if len(x) <= len(live) and structure is None and shrinkage is None:
         raise ValueError(
-            f"{len(x)} samples are fewer than {len(live)} columns that vary: their correlation "
+            f"{len(x)} samples are too few for {len(live)} columns that vary: their correlation "
             'matrix is singular; give shrinkage="auto", or structure="kronecker" and shape'
         )
 

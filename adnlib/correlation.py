@@ -24,11 +24,13 @@ def correlation_of(u, estimator="scores"):
 
 def kendall(u):
     """(d, d) Kendall's tau-b of the columns of u (n, d): concordant less discordant pairs over
-    the geometric mean of the pairs that are not tied in one and in the other column.
+    the geometric mean of the pairs that are not tied in one and in the other column. ValueError
+    for a column that is constant or not finite (spearman alike).
 
     >>> kendall(np.array([[1.0, 1.0], [2.0, 3.0], [3.0, 2.0]]))[0, 1].round(4)
     np.float64(0.3333)
     """
+    u = _varying(u)
     total = np.zeros((u.shape[1],) * 2)
     for lag in range(1, len(u)):
         sign = np.sign(u[lag:] - u[:-lag])
@@ -41,7 +43,7 @@ def spearman(u):
     """(d, d) Spearman's rank correlation of the columns of u (n, d), ties at their mean rank."""
     from scipy.stats import rankdata
 
-    return np.corrcoef(rankdata(u, axis=0), rowvar=False).reshape((u.shape[1],) * 2)
+    return np.corrcoef(rankdata(_varying(u), axis=0), rowvar=False).reshape((u.shape[1],) * 2)
 
 
 def repair(correlation, floor=FLOOR, max_steps=2000):
@@ -49,11 +51,15 @@ def repair(correlation, floor=FLOOR, max_steps=2000):
 
     Alternating projections with Dykstra's correction, Higham, IMA J. Numer. Anal. 22, 2002,
     10.1093/imanum/22.3.329; moved is the Frobenius norm of the change, 0 if none was needed.
+    A repaired matrix is nearly singular: its least eigenvalue is about `floor`, and its density
+    away from the data next to none; shrink it afterwards. ValueError for NaN.
 
     >>> R, moved = repair(np.array([[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]]))
     >>> R.round(3).tolist()[0], round(moved, 4)
     ([1.0, 0.5, -0.5], 0.9798)
     """
+    if not np.isfinite(correlation).all():
+        raise ValueError("the matrix is not finite; is there a column that is constant or NaN?")
     if np.linalg.eigvalsh(correlation)[0] >= floor:
         return correlation, 0.0
     X, correction = correlation, np.zeros_like(correlation)
@@ -111,7 +117,12 @@ def kronecker(correlation, shape, live=None, max_steps=200):
 
 def shrinkage_weight(z, estimate, target):
     """Sum of the variances of the correlations of z (n, d) over the sum of their squared distances
-    from the target, off the diagonal, at most 1 (Schaefer and Strimmer 2005, see fit)."""
+    from the target, off the diagonal, at most 1 (Schaefer and Strimmer 2005, see fit).
+
+    The weight makes the squared error of R small, not the log density, and takes the rows of z for
+    independent and the target for known: of a target estimated from the same z (kronecker), the
+    covariance of target and estimate, which would lower it, is left out.
+    """
     n = len(z)
     z = (z - z.mean(axis=0)) / z.std(axis=0)
     variance = n / (n - 1) ** 3 * ((z**2).T @ z**2 - (z.T @ z) ** 2 / n)
@@ -126,6 +137,15 @@ def raised(symmetric, floor):
     return (vectors * np.maximum(values, floor)) @ vectors.T
 
 
+def _varying(u):
+    """u, refused where a rank correlation has no value."""
+    u = np.asarray(u, float)
+    wrong = ~np.isfinite(u).all(axis=0) | (np.ptp(u, axis=0) == 0)
+    if wrong.any():
+        raise ValueError(f"column {int(np.argmax(wrong))} is constant or not finite; leave it out")
+    return u
+
+
 def _unit(factor):
     """A factor of a Kronecker product as a correlation matrix."""
     scale = np.sqrt(np.maximum(np.diag(factor), 1e-12))
@@ -136,8 +156,14 @@ def _unit(factor):
 
 
 def cholesky(matrix):
-    """Lower L with L L' = matrix; a conditional covariance may be singular up to rounding."""
+    """Lower L with L L' = matrix; a conditional covariance may be singular up to rounding.
+    ValueError for a negative eigenvalue."""
     try:
         return np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
+        least = np.linalg.eigvalsh(matrix)[0]
+        if least < -1e-8:
+            raise ValueError(
+                f"the matrix has the eigenvalue {least:.3g}: no correlation matrix; repair it"
+            ) from None
         return np.linalg.cholesky(raised(matrix, 1e-12) + 1e-12 * np.eye(len(matrix)))

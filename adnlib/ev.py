@@ -248,7 +248,7 @@ def split(power, transferable, reducible):
     [0.5, 1.0, 0.5]
     """
     rigid = 1 - transferable - reducible
-    if min(transferable, reducible, rigid) < -1e-12:
+    if not np.min([transferable, reducible, rigid]) >= -1e-12:  # NaN too
         raise ValueError(f"shares {transferable} and {reducible} must be >= 0 and sum to <= 1")
     power = np.asarray(power, float)
     return transferable * power, reducible * power, max(rigid, 0.0) * power

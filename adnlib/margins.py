@@ -38,7 +38,8 @@ class Margins:
         value: the randomised distributional transform, which spreads an atom over its own step
         (and a value without ties over half a rank to either side)
         (Rueschendorf, J. Stat. Plan. Inference 139, 2009, 10.1016/j.jspi.2009.05.030).
-        kernel, beta: F from the table; an rng changes nothing.
+        kernel, beta: F from the table; an rng changes nothing. beta: at the ends of the observed
+        range, where F is 0 and 1, the mid-distribution, and u off the steps of these two values.
 
         >>> fit(np.array([[0.0], [0.0], [3.0]])).uniform(np.array([[0.0], [2.0], [3.0]])).ravel()
         array([0.375, 0.625, 0.75 ])
@@ -47,9 +48,8 @@ class Margins:
         if self.kind != "empirical":
             scores, values = self.table
             columns = range(x.shape[1])
-            return ndtr(
-                np.stack([np.interp(x[:, k], values[:, k], scores[:, k]) for k in columns], 1)
-            )
+            u = ndtr(np.stack([np.interp(x[:, k], values[:, k], scores[:, k]) for k in columns], 1))
+            return u if self.kind == "kernel" else _off_the_ends(u, x, self.ordered)
         below, upto = np.empty(x.shape), np.empty(x.shape)
         for k, column in enumerate(self.ordered.T):
             column = np.ascontiguousarray(column)
@@ -80,8 +80,8 @@ def fit(samples, kind="empirical"):
 
     kind: empirical (steps of the sample itself); kernel (Gaussian kernels of Silverman's bandwidth
     0.9 min(sd, IQR / 1.34) n_obs^-1/5, which reach beyond the observed range); beta (on the
-    observed range, its mean and variance matched). ValueError for another kind, or for a column
-    of two values only where beta is asked.
+    observed range, its mean and variance matched; its draws do not repeat atoms). ValueError for
+    another kind, or for a column of two values only where beta is asked.
     """
     if kind not in KINDS:
         raise ValueError(f"there are no margins {kind!r}; there are {', '.join(KINDS)}")
@@ -89,6 +89,17 @@ def fit(samples, kind="empirical"):
     if kind == "empirical":
         return Margins(kind, ordered)
     return Margins(kind, ordered, (_kernel if kind == "kernel" else _beta)(ordered))
+
+
+def _off_the_ends(u, x, ordered):
+    """Beta margins at their ends: e values at the least one get u = (e / 2 + 1/2) / (n_obs + 1),
+    those above at least (e + 1/2) / (n_obs + 1); mirrored at the largest."""
+    n = len(ordered)
+    low, high = ordered[0], ordered[-1]
+    at_low, at_high = (ordered == low).sum(axis=0), (ordered == high).sum(axis=0)
+    u = np.clip(u, (at_low + 0.5) / (n + 1), 1 - (at_high + 0.5) / (n + 1))
+    u = np.where(x <= low, (at_low + 1) / 2 / (n + 1), u)
+    return np.where(x >= high, 1 - (at_high + 1) / 2 / (n + 1), u)
 
 
 def _kernel(ordered):

@@ -104,7 +104,7 @@ def forward_selection(s, k, distance="euclidean"):
     >>> r.index, r.prob, r.distance
     (array([0, 2]), array([0.8, 0.2]), 0.2)
     """
-    _check_number(s, k)
+    k = _check_number(s, k)
     c = distances(s, s, distance)
     tie = TIE * c.max()
     kept = [_first(-(c @ s.prob), tie)]
@@ -147,7 +147,7 @@ def backward_reduction(s, k, distance="euclidean"):
     >>> r.index, r.prob
     (array([0, 2]), array([0.6, 0.4]))
     """
-    _check_number(s, k)
+    k = _check_number(s, k)
     n, everyone = s.n_s, np.arange(s.n_s)
     if k == n:
         return reduced(s, everyone, distance)
@@ -214,7 +214,7 @@ def exact_reduction(s, k, distance="euclidean", time_limit=60.0):
     """
     from scipy import optimize, sparse
 
-    _check_number(s, k)
+    k = _check_number(s, k)
     n, c = s.n_s, distances(s, s, distance)
     eye, ones = sparse.identity(n), np.ones((1, n))
     give = sparse.hstack([sparse.csr_matrix((n, n)), sparse.kron(eye, ones)])
@@ -274,6 +274,7 @@ def quadrature(n_pv, n_load, shape=6.06, load_std=0.05, reach=3.5):
     bins of equal width over the mean -+ reach standard deviations (PV: within [0, 2]), the end
     bins open; a bin has its probability and stands at its mean, so that the means are exact and
     variances a little small. Weights multiply. Reading of the representative scenarios of dcvc.
+    Bins with less than 1e-12 of the probability (a narrow shape, a long reach) are left out.
     """
     if n_pv < 1 or n_load < 1 or shape <= 0 or load_std < 0 or reach <= 0:
         raise ValueError("n_pv and n_load must be at least 1, shape and reach > 0, load_std >= 0")
@@ -283,13 +284,21 @@ def quadrature(n_pv, n_load, shape=6.06, load_std=0.05, reach=3.5):
     cut = np.clip(np.linspace(0.5 - reach * pv_std, 0.5 + reach * pv_std, n_pv + 1), 0, 1)
     cut[[0, -1]] = 0, 1
     p_pv = np.diff(betainc(shape, shape, cut))
-    pv = np.diff(betainc(shape + 1, shape, cut)) / p_pv  # 2 E[X; bin] = I(shape + 1, shape)
+    pv = np.diff(betainc(shape + 1, shape, cut))  # 2 E[X; bin] = I(shape + 1, shape)
+    p_pv, pv = _bins(p_pv, pv)
     z = np.r_[-np.inf, np.linspace(-reach, reach, n_load + 1)[1:-1], np.inf]
     p_load = np.diff(ndtr(z))
-    load = 1 - load_std * np.diff(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)) / p_load
+    p_load, load = _bins(p_load, -np.diff(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
+    load = 1 + load_std * load
     values = np.stack(np.meshgrid(pv, load, indexing="ij"), axis=-1).reshape(-1, 2)
     prob = np.outer(p_pv, p_load).ravel()
     return Scenarios(values, prob / prob.sum())
+
+
+def _bins(prob, moment):
+    """(probabilities, means) of the bins that hold any probability."""
+    held = prob > 1e-12
+    return prob[held], moment[held] / prob[held]
 
 
 class Judged(NamedTuple):
@@ -319,5 +328,7 @@ def out_of_sample(decide, cost, few, many):
 
 
 def _check_number(s, k):
+    """k as an int."""
     if not 1 <= k <= s.n_s or k != int(k):
         raise ValueError(f"{k} of {s.n_s} scenarios cannot be kept; k is a whole number from 1")
+    return int(k)

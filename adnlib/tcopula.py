@@ -12,7 +12,7 @@ def log_density(u, correlation, nu):
 
     With x = T_nu^-1(u) and q = x' R^-1 x: the log density of the multivariate t at x less that of
     its margins. Source: Demarta and McNeil, Int. Stat. Rev. 73, 2005,
-    10.1111/j.1751-5823.2005.tb00254.x.
+    10.1111/j.1751-5823.2005.tb00254.x. ValueError for a matrix with a negative eigenvalue.
 
     >>> middle = np.array([[0.5, 0.5]])  # Gamma(2) Gamma(1) / Gamma(3/2)^2 = 4 / pi
     >>> float(np.exp(log_density(middle, np.eye(2), 2.0))[0].round(6)), round(4 / np.pi, 6)

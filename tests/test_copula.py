@@ -90,6 +90,18 @@ def test_beta_margin_matches_scipy_and_its_moments():
     assert exact.mean() == pytest.approx(x.mean()) and exact.var() == pytest.approx(x.var())
 
 
+def test_beta_margins_stay_off_zero_and_one():
+    """Values 0 0 1 2 4: u of 0 is (2/2 + 1/2) / 6, of 4 is 1 - 1/6; ends are no outliers."""
+    x = np.array([[0.0], [0], [1], [2], [4]])
+    u = margins.fit(x, "beta").uniform(np.array([[-1.0], [0], [1e-9], [4], [7]])).ravel()
+    np.testing.assert_allclose(u, [0.25, 0.25, 2.5 / 6, 5 / 6, 5 / 6])
+    R = np.array([[1, 0.8], [0.8, 1]])
+    for zeros in (0.0, 0.2):
+        clipped = ndtr(np.maximum(normal(4000, R), -np.inf if zeros == 0 else ndtri(zeros)))
+        found = copula.fit(clipped - clipped.min(), margins="beta").correlation[0, 1]
+        assert found == pytest.approx(0.8, abs=0.1)
+
+
 def test_margins_that_do_not_exist_or_do_not_fit():
     with pytest.raises(ValueError, match="no margins 'gamma'; there are empirical"):
         margins.fit(plants(9), "gamma")
@@ -158,6 +170,53 @@ def test_repair_is_the_nearest_and_leaves_what_is_good():
     assert moved == pytest.approx(best.solve(solver=cp.CLARABEL), abs=1e-4)
     np.testing.assert_allclose(R, X.value, atol=1e-3)
     assert correlation.repair(ABC)[0] is ABC and correlation.repair(ABC)[1] == 0
+
+
+def test_repair_of_larger_matrices_is_the_nearest():
+    """Least eigenvalue at the floor, and the conditions of the nearest one: what was added beyond
+    the diagonal is positive semidefinite and meets the result only at its floor."""
+    for seed in range(4):
+        a = np.random.default_rng(seed).uniform(-1, 1, (20, 20))
+        wrong = 0.5 * (a + a.T)
+        np.fill_diagonal(wrong, 1)
+        R, moved = correlation.repair(wrong)
+        assert np.linalg.eigvalsh(wrong)[0] < -1 and moved > 1
+        assert 0.9 * correlation.FLOOR < np.linalg.eigvalsh(R)[0] < 2 * correlation.FLOOR
+        early = correlation.repair(wrong, max_steps=2)  # stopped early: good, but farther
+        assert np.linalg.eigvalsh(early[0])[0] > 0.5 * correlation.FLOOR and early[1] > moved
+        added = R - wrong
+        values, vectors = np.linalg.eigh(R)
+        null = vectors[:, values < 1e-4]
+        X = cp.Variable((20, 20), PSD=True)
+        best = cp.Problem(cp.Minimize(cp.norm(X - wrong, "fro")), [cp.diag(X) == 1])
+        assert moved == pytest.approx(best.solve(solver=cp.CLARABEL), abs=1e-3)
+        assert null.shape[1] > 3 and np.linalg.eigvalsh(null.T @ added @ null)[-1] > 0
+
+
+def test_repair_goes_before_shrinkage():
+    """Few samples: Kendall's matrix is indefinite; repaired and shrunk by w, the least eigenvalue
+    is w and more, and the density elsewhere is finite and moderate."""
+    R = 0.8 ** np.abs(np.subtract.outer(range(12), range(12)))
+    x, other = normal(30, R), normal(200, R, seed=2)
+    wrong = np.sin(np.pi / 2 * correlation.kendall(x))
+    assert np.linalg.eigvalsh(wrong)[0] < 0
+    bare, shrunk = (copula.fit(x, estimator="kendall", shrinkage=w) for w in (None, 0.1))
+    assert bare.moved == pytest.approx(shrunk.moved, rel=1e-3)
+    np.testing.assert_allclose(shrunk.core, 0.9 * bare.core + 0.1 * np.eye(12), atol=1e-5)
+    assert np.linalg.eigvalsh(shrunk.core)[0] > 0.1
+    held = [model.log_density(model.uniform(other)).mean() for model in (bare, shrunk)]
+    assert held[0] < -1000 and held[1] > 0
+
+
+def test_kronecker_target_with_a_column_that_never_varies():
+    """A night column in the middle: the target covers the live columns, in their places."""
+    R = np.kron([[1, 0.7], [0.7, 1]], ABC)
+    x = normal(4000, R)
+    x[:, 1] = 0.0
+    model = copula.fit(x, structure="kronecker", shape=(2, 3))
+    live = [0, 2, 3, 4, 5]
+    assert model.degenerate == (1,)
+    np.testing.assert_allclose(model.core, R[np.ix_(live, live)], atol=4 / np.sqrt(4000))
 
 
 def test_kronecker_finds_its_own_factors_with_holes():
@@ -296,8 +355,11 @@ def test_conditioning_on_nothing_on_everything_and_by_vector():
 def test_structure_and_shrinkage_do_what_they_say():
     time = 0.7 ** np.abs(np.subtract.outer(range(4), range(4)))
     x = normal(8, np.kron(time, ABC))
-    with pytest.raises(ValueError, match="8 samples are fewer than 12 columns that vary"):
+    with pytest.raises(ValueError, match="8 samples are too few for 12 columns that vary"):
         copula.fit(x)
+    with pytest.raises(ValueError, match="8 samples are too few for 8 columns that vary"):
+        copula.fit(x[:, :8])  # centred scores have rank 7
+    assert np.linalg.eigvalsh(copula.fit(x[:, :7]).correlation)[0] > 0
     shaped = copula.fit(x, structure="kronecker", shape=(4, 3))
     R = copula.fit(x, shrinkage=0.0).correlation  # repaired
     assert shaped.weight == 1 and np.linalg.eigvalsh(shaped.correlation)[0] > 0
@@ -377,6 +439,42 @@ def test_bad_input_is_refused_and_named():
         model.log_density([0.5, 0.5])
     with pytest.raises(ValueError, match="samples have 2 columns, the model 3"):
         model.uniform(x.to_numpy()[:, :2])
+
+
+def test_columns_are_found_by_name():
+    x = pd.DataFrame(plants(30), columns=["w1", "w2", "pv"])
+    model, nameless = copula.fit(x), copula.fit(x.to_numpy())
+    np.testing.assert_array_equal(model.uniform(x[["pv", "w1", "w2"]]), model.uniform(x))
+    np.testing.assert_array_equal(nameless.uniform(x), model.uniform(x.to_numpy()))
+    with pytest.raises(ValueError, match="samples have no column 'pv'"):
+        model.uniform(x.rename(columns={"pv": "sun"}))
+    with pytest.raises(ValueError, match="column 'w1' comes twice"):
+        copula.fit(x.set_axis(["w1", "w2", "w1"], axis=1))
+
+
+def test_values_that_are_no_observation_are_refused():
+    model = copula.fit(pd.DataFrame(plants(30), columns=["w1", "w2", "pv"]))
+    for value in (np.inf, -np.inf, np.nan):
+        with pytest.raises(ValueError, match=r"column 'w2' is observed at -?(inf|nan); leave it"):
+            model.conditional({"w2": value})
+    with pytest.raises(ValueError, match="column 'pv' is observed at infinity"):
+        model.conditional([0.1, np.nan, np.inf])
+
+
+def test_matrices_that_have_no_answer_are_refused():
+    constant, hole = plants(9), plants(9)
+    constant[:, 1], hole[3, 2] = 0.5, np.nan
+    for rank in (correlation.kendall, correlation.spearman):
+        with pytest.raises(ValueError, match="column 1 is constant or not finite"):
+            rank(constant)
+        with pytest.raises(ValueError, match="column 2 is constant or not finite"):
+            rank(hole)
+    with pytest.raises(ValueError, match="the matrix is not finite"):
+        correlation.repair(np.array([[1, np.nan], [np.nan, 1]]))
+    wrong = np.array([[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]])
+    for log_c in (copula.log_density, lambda u, R: tcopula.log_density(u, R, 4)):
+        with pytest.raises(ValueError, match=r"the matrix has the eigenvalue -0\.8"):
+            log_c(np.full((2, 3), 0.3), wrong)
 
 
 def test_the_benchmark_runs_at_its_smallest_size():

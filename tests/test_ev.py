@@ -301,6 +301,7 @@ def test_a_vehicle_that_makes_no_sense_is_refused(change, said):
         (lambda r: ev.mileage(1.0), r"outside \(0, 1\)"),
         (lambda r: ev.start_time([0.5, np.nan]), r"outside \(0, 1\)"),
         (lambda r: ev.split(1.0, 0.7, 0.4), "sum to <= 1"),
+        (lambda r: ev.split(1.0, np.nan, 0.4), "sum to <= 1"),
         (lambda r: ev.reduced([1.0], 1.2, [True]), "factor = 1.2"),
         (lambda r: ev.transferred(np.ones(96), 19.1, 2, 5), "begin_h = 19.1 h is no step"),
         (lambda r: ev.transferred(np.ones(24), 19, 2, 5), "power has 24 steps"),
