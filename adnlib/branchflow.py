@@ -59,6 +59,7 @@ def constraints(
     i_max=None,
     v_root=None,
     around=None,
+    tapped=None,
 ):
     """CVXPY constraints of the relaxed branch flow, no loop over buses or hours.
 
@@ -68,6 +69,8 @@ def constraints(
     ratio, b_shunt (n,) or (n_t, n): taps and banks may vary in time; None: the feeder's own
     V_min, V_max   [p.u.] scalar, (n,) or (n_t, n); None: no limit
     i_max          [p.u.] of the branches; None: the feeder's own (inf: none)
+    tapped         {position of a bus: its v_side, (n_t,) affine}, for regulators whose ratio is
+                   part of the model
     around         an exact powerflow.Flow of the same shape: the cone is replaced by its tangent
                    there, ell0 v + v0 ell = 2 (P0 P + Q0 Q), for successive linearisation
     Limits carry a label, by which solve.explain names them. Branches without impedance have
@@ -85,6 +88,8 @@ def constraints(
     v_side = v @ children + v_root @ top
     if (ratio != 1).any():
         v_side = cp.multiply(ratio**2, v_side)
+    if tapped:
+        v_side = _replaced(v_side, tapped)
     p_in = P - ell @ _diagonal(r) + p
     q_in = Q - ell @ _diagonal(x) + q
     if g.any():
@@ -371,6 +376,18 @@ def _root(feeder, V_root, v_root, n_t):
     if v_root.size == 1:
         return np.ones((n_t, 1)) @ cp.reshape(v_root, (1, 1), order="C")
     return cp.reshape(v_root, (n_t, 1), order="C")
+
+
+def _replaced(a, columns):
+    """(n_t, n) expression with some columns replaced: {position: (n_t,) expression}."""
+    n = a.shape[1]
+    at = np.array(sorted(columns))
+    other = np.ones(n)
+    other[at] = 0
+    new = cp.vstack([columns[j] for j in at]).T
+    return a @ _diagonal(other) + new @ csr_array(
+        (np.ones(len(at)), (np.arange(len(at)), at)), shape=(len(at), n)
+    )
 
 
 def _value(a):

@@ -178,3 +178,26 @@ def heat(x, y, values, label, ax=None, **mesh):
     ax.figure.colorbar(drawn, ax=ax, label=label)
     ax.grid(False)
     return ax
+
+
+def tornado(rows, base, label, ax=None, ends=("lower", "higher")):
+    """What each choice alone does to a result: two bars from `base`, the widest choice on top.
+
+    rows {choice: (result at its lower value, result at its higher value)}, NaN for one that is
+    not there; base the result as chosen; label of the axis, unit included; ends name the two
+    values in the legend. A bar says nothing of two choices at once.
+    """
+    ax = _axes(ax)
+    width = {name: np.nanmax(np.abs(np.subtract(pair, base))) for name, pair in rows.items()}
+    names = sorted(rows, key=width.get)
+    y = np.arange(len(names))
+    for k, (colour, hatch) in enumerate(((BLUE, None), (ORANGE, "//"))):
+        reach = np.array([rows[name][k] - base for name in names], float)
+        ax.barh(y + 0.17 - 0.34 * k, np.nan_to_num(reach), left=base, height=0.32, color=colour,
+                hatch=hatch, edgecolor="white", linewidth=0, label=ends[k])  # fmt: skip
+    ax.axvline(base, color=BLACK, linewidth=1)
+    ax.set_yticks(y, names)
+    ax.grid(False, axis="y")
+    ax.set_xlabel(label)
+    ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax

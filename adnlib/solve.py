@@ -31,6 +31,7 @@ RETRIES = (  # where Clarabel's last step stalls: its own 1e-8, other arithmetic
     {"equilibrate_enable": False, "static_regularization_constant": 1e-10},
     LOOSE,
 )
+FLAT = (TIGHT, LOOSE, {"tol_gap_abs": 1e-6, "tol_gap_rel": 1e-6})  # many devices, flat optima
 CURES |= {f"{k}_inaccurate": CURES[k] for k in ("infeasible", "unbounded")}
 
 
@@ -47,13 +48,15 @@ class CertificateError(AssertionError):
 # ---------------------------------------------------------------------------------- solve
 
 
-def solve(problem, feeder=None, **options):
+def solve(problem, feeder=None, retries=RETRIES, **options):
     """Optimal value of a CVXPY problem; SolveError unless its status is optimal.
 
     Clarabel unless another solver is given, to a gap of 1e-9; options go to problem.solve. Where
-    it stalls it is asked again for 1e-8, with other arithmetic, and at last for 1e-7. With a
-    feeder an infeasible problem is explained (see `explain`). The same problem with new values of
-    its CVXPY parameters is solved again without being compiled again.
+    it stalls it is asked again as `retries` say: for 1e-8, with other arithmetic, at last for 1e-7;
+    with retries=FLAT at once for 1e-7, then 1e-6 (a dispatch problem has many plans of nearly the
+    same cost, and its certificate judges the one that is found). With a feeder an infeasible
+    problem is explained (see `explain`). The same problem with new values of its CVXPY parameters
+    is solved again without being compiled again.
 
     >>> x = cp.Variable()
     >>> round(solve(cp.Problem(cp.Minimize(x), [x >= 1])), 6)
@@ -63,7 +66,7 @@ def solve(problem, feeder=None, **options):
     adnlib.solve.SolveError: unbounded: the cost falls without end: a limit or a cost term is missing
     """  # noqa: E501
     options = {"solver": cp.CLARABEL, "canon_backend": _backend(problem)} | options
-    for retry in RETRIES if options["solver"] == cp.CLARABEL else ({},):
+    for retry in retries if options["solver"] == cp.CLARABEL else ({},):
         _run(problem, retry | options)
         if problem.status != cp.OPTIMAL_INACCURATE:
             break
@@ -149,8 +152,9 @@ def certify(
 ):
     """Certificate of a plan by AC replay; CertificateError names the first part that fails.
 
-    schedule   a branchflow.Plan, or anything with its fields (p, q, V_root, ratio, b_shunt: these
-               are replayed; P, Q, ell, V, p_loss, p_root: these are compared; status)
+    schedule   a branchflow.Plan, anything with its fields (p, q, V_root, ratio, b_shunt: these are
+               replayed; P, Q, ell, V, p_loss, p_root: these are compared; status), or a
+               dispatch.Schedule that holds one as `plan`
     V_min, V_max, i_max   limits [p.u.] that the exact flow must keep within tol; None: none, for
                i_max the feeder's own
     exact      whether exactness is claimed: then cone gap <= tol_gap, and voltages, losses and
@@ -159,6 +163,7 @@ def certify(
     bound_gap, primal_residual, dual_residual   of the plan, where it has them, with limits
     strict=False returns a failing certificate instead of raising
     """
+    schedule = getattr(schedule, "plan", schedule)
     replay = ("p", "q", "V_root", "ratio", "b_shunt")
     flow = powerflow.solve(feeder, **{k: getattr(schedule, k) for k in replay}, tol=1e-12)
     i_max = feeder.i_max if i_max is None else np.broadcast_to(i_max, feeder.n)

@@ -26,6 +26,8 @@ SUBJECTS = (
     "reduction",
     "ev_speed",
     "cones",
+    "misocp",
+    "admm_speed",
 )
 PACKAGES = (
     "adnlib",
@@ -36,6 +38,10 @@ PACKAGES = (
     "pandapower",
     "numba",
     "copulas",
+    "cvxpy",
+    "clarabel",
+    "highspy",
+    "pyscipopt",
 )
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 

@@ -256,7 +256,21 @@ def test_limits_and_hour_axis():
     assert_legible(ax)
 
 
-@pytest.mark.parametrize("name", ["feeder_map", "voltage_profile", "time_fan", "heat"])
+def test_tornado():
+    rows = {"price": (95.0, 104.0), "loss": (99.0, 101.0), "tap": (np.nan, 80.0)}
+    ax = plots.tornado(rows, 100.0, "cost [RMB]")
+    assert_legible(ax)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["loss", "price", "tap"]
+    lower, higher = ([p.get_x() + p.get_width() for p in c.patches] for c in ax.containers)
+    assert lower == [99, 95, 100] and higher == [101, 104, 80]
+    seen = [p for c in ax.containers for p in c.patches]
+    boxes = [p.get_window_extent() for p in seen if p.get_width()]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2) if a.y0 != b.y0)
+    assert {t.get_text() for t in ax.get_legend().get_texts()} == {"lower", "higher"}
+    assert ax.get_xlabel() == "cost [RMB]" and ax.lines[0].get_xdata()[0] == 100
+
+
+@pytest.mark.parametrize("name", ["feeder_map", "voltage_profile", "time_fan", "heat", "tornado"])
 def test_draws_where_it_is_told(name):
     f = read_feeder("ieee33")
     arguments = {
@@ -264,6 +278,7 @@ def test_draws_where_it_is_told(name):
         "voltage_profile": (f, np.ones(f.n)),
         "time_fan": (np.arange(3), np.ones((2, 3))),
         "heat": ([0, 1], [0, 1], np.eye(2), "error [p.u.]"),
+        "tornado": ({"loss": (1.0, 3.0)}, 2.0, "cost [RMB]"),
     }
     figure, (left, right) = plt.subplots(1, 2)
     assert getattr(plots, name)(*arguments[name], ax=left) is left
