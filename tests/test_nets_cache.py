@@ -20,6 +20,7 @@ def project(tmp_path):
         "adnlib/flow.py": "loss = 1\n",
         "data/feeder/bus.csv": "bus,p_mw\n1,0.111111\n",
         "requirements.lock": "numpy==2.0.0\n",
+        "benchmarks/results/speed.csv": "method,median_s\nours,1.0\n",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -45,7 +46,14 @@ def test_unchanged_sources_keep_the_cache(project):
 
 
 @pytest.mark.parametrize(
-    "name", ["adnlib/flow.py", "data/feeder/bus.csv", "requirements.lock", "data/feeder/new.csv"]
+    "name",
+    [
+        "adnlib/flow.py",
+        "data/feeder/bus.csv",
+        "requirements.lock",
+        "data/feeder/new.csv",
+        "benchmarks/results/speed.csv",
+    ],
 )
 def test_one_changed_byte_throws_the_cache_away(project, name):
     build = project / "_build"

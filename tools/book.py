@@ -27,10 +27,11 @@ DERIVED = (".jupyter_cache", ".doctrees", "jupyter_execute")
 
 
 def source_hash(root=ROOT):
-    """Hash over library, data, lock and the versions that are really installed."""
+    """Hash over library, data, committed times, lock and the versions that are really installed."""
     installed = sorted({f"{d.name.lower()} {d.version}" for d in distributions()})
     versions = "\n".join([sys.version, *installed])
-    files = digest([root / "adnlib", root / "data", root / "requirements.lock"])
+    timed = [p for p in [root / "benchmarks" / "results"] if p.exists()]
+    files = digest([root / "adnlib", root / "data", *timed, root / "requirements.lock"])
     return hashlib.sha256((versions + files).encode()).hexdigest()
 
 
