@@ -12,6 +12,7 @@ the exact power flow measures it. The dcvc paper, 10.1155/2022/7280220, (25)-(28
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -120,7 +121,7 @@ class Correction:
     trace: dict | None
 
 
-def correct(feeder, plan, p, q, area, ess, pv, eta, kappa=0.0, mode="feedback", band=(0.95, 1.05),
+def correct(feeder, plan, p, q, area, ess, pv, eta, kappa=0.05, mode="feedback", band=(0.95, 1.05),
             margin=5e-4, tol=(1e-4, 1e-3, 1e-3), most=400, drop=0.0, delay=0, rng=None,
             leaders=None, bus=None, trace=False):  # fmt: skip
     """Bring the area's voltages back into the band and its boundary flow back to the plan.
@@ -179,25 +180,32 @@ def closed_loop(clusters, leaders, pairs, S, eta, kappa=0.0, delay=0):
     clusters, leaders   two Cluster, two positions     pairs   two (A, g), each (n_d,)
     S    two (n_d,) sensitivities of the corrected bus  eta     (eta_P, eta_Q)
     kappa   feedback of the boundary; 0 leaves z out    delay   of the messages [steps]
-    The state is y of both clusters, then, with kappa, z of both; no limit and no loss is in it.
+    Both leaders sum up the same error E, y_l = eta E / m_l: the state is E, y of the followers of
+    both clusters, then, with kappa, z of both. No limit and no loss is in it.
     """
-    halves = [(A, m) for (A, _), m in zip(pairs, eta)] + [(g, None) for _, g in pairs if kappa]
     both, sizes = 2 if kappa else 1, [len(c.at) for c in clusters]
     start = np.cumsum([0, *sizes * both])
+    part = [slice(a, b) for a, b in pairwise(start)]
+    lead = [start[k] + leaders[k % 2] for k in range(2 * both)]
+    change = [pair[k] for k in range(both) for pair in pairs]  # [p.u.] per unit of state
+    volts = np.concatenate([w * s for w, s in zip(change, [*S] * both)])
     now, later = np.zeros((2, start[-1], start[-1]))
-    volts = np.concatenate([a * s for (a, _), s in zip(halves, [*S] * both)])
     for k in range(2 * both):
-        c, i = k % 2, start[k] + leaders[k % 2]
-        block, Z = slice(start[k], start[k + 1]), clusters[c].Z
-        now[block, block], later[block, block] = np.diag(np.diag(Z)), Z - np.diag(np.diag(Z))
-        now[i], later[i] = np.eye(start[-1])[i], 0
+        Z, c = clusters[k % 2].Z, k % 2
+        now[part[k], part[k]] = np.diag(np.diag(Z))
+        later[part[k], part[k]] = Z - np.diag(np.diag(Z))
+        now[lead[k]], later[lead[k]] = np.eye(start[-1])[lead[k]], 0
         if k < 2:
-            now[i] -= eta[c] / pairs[c][1][leaders[c]] * volts
+            now[lead[k]] -= eta[c] / pairs[c][1][leaders[c]] * volts
         else:
             for j in (c, c + 2):
-                part = slice(start[j], start[j + 1])
-                now[i, part] -= kappa * halves[j][0] / pairs[c][1].sum()
-    return delayed(now, later, delay)
+                now[lead[k], part[j]] -= kappa * change[j] / pairs[c][1].sum()
+    share = [m / g[i] for m, (_, g), i in zip(eta, pairs, leaders)]
+    first = int(eta[0] <= 0)  # a leader that moves
+    out = np.eye(start[-1])
+    out[lead[1 - first], lead[first]] = share[1 - first] / share[first]
+    keep = np.arange(start[-1]) != lead[1 - first]
+    return delayed((now @ out)[np.ix_(keep, keep)], (later @ out)[np.ix_(keep, keep)], delay)
 
 
 # ---------------------------------------------------------------------------------- inside
