@@ -20,6 +20,7 @@ from scipy.optimize import linprog
 from . import linflow, powerflow, zones
 
 FACETS = 32  # of the polygon round the circle: it reaches 0.5 % beyond
+FREE = 3  # rounds of `exact` before its radius shrinks
 KEEP = 1e-7  # [p.u.] by which a level may give way for the next ones
 SHARP = {"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-9}
 OUTSIDE = 1 / np.cos(np.pi / FACETS)
@@ -36,11 +37,12 @@ class Least:
     solves: int
 
 
-def correct(V, p, q, room, plants, dV_dp, dV_dq, optimal, limits):
+def correct(V, p, q, room, plants, dV_dp, dV_dq, optimal, limits, near=None):
     """Least correction of one case: arguments as zones.correct, without a batch.
 
-    optimal (V_low, V_high), limits (V_min, V_max) [p.u.]. Returns Least. RuntimeError if HiGHS
-    does not say optimal (the program always has a solution: no move at all).
+    optimal (V_low, V_high), limits (V_min, V_max) [p.u.]; near (dp, dq, radius): no plant's move
+    may differ by more than the radius from these. Returns Least. RuntimeError if HiGHS does not say
+    optimal (without `near` the program always has a solution: no move at all).
     """
     k, n = len(p), len(V)
     effect = sp.hstack([sp.csr_array(a) for a in (dV_dp, -dV_dp, dV_dq, -dV_dq)])
@@ -49,6 +51,10 @@ def correct(V, p, q, room, plants, dV_dp, dV_dq, optimal, limits):
     circle = _polygon(p, q, room.s)
     rows.append(sp.hstack([circle[0], sp.csr_array((circle[0].shape[0], 2 * n))]))
     most.append(circle[1])
+    if near is not None:
+        trust = _trust(*near, n)
+        rows.append(trust[0])
+        most.append(trust[1])
     bounds = _bounds(p, q, room, n)
     levels, x, value = _levels(plants, n), None, []
     for level in levels:
@@ -64,25 +70,27 @@ def correct(V, p, q, room, plants, dV_dp, dV_dq, optimal, limits):
     return Least(dp, dq, V + dV_dp @ dp + dV_dq @ dq, np.array(value), len(levels))
 
 
-def exact(feeder, plants, p_bus, q_bus, p, q, room, optimal, limits, tol=1e-6, most=10, **source):
+def exact(feeder, plants, p_bus, q_bus, p, q, room, optimal, limits, tol=1e-6, most=20, **source):
     """The same on the exact flow, linearised again at each answer until V is met within tol.
 
     p_bus, q_bus (n,) net injections with the plants at p, q (k,); source: V_root, ratio, b_shunt of
-    powerflow.solve. Returns (Least, Flow after it, rounds); where voltages and forecast do not meet
-    in `most` rounds, the last answer: compare Least.V with Flow.V.
+    powerflow.solve. From the fourth round on a move may differ from the last one by a radius that
+    halves each time: without it the answer may jump between two corners for ever. Returns
+    (Least, Flow after it, rounds); compare Least.V with Flow.V where rounds is `most`.
     """
     dp = dq = np.zeros(len(p))
-    solves = 0
+    solves, radius, found = 0, 1.0, None
     for turn in range(1, most + 1):
         flow = powerflow.solve(feeder, *moved(plants, p_bus, q_bus, dp, dq), **source)
-        if turn > 1 and np.abs(flow.V - found.V).max() <= tol:  # noqa: F821
+        if found is not None and np.abs(flow.V - found.V).max() <= tol:
             break
         at = zones.columns(linflow.sensitivities(feeder, flow), plants.at)
-        intercept = flow.V - at[0] @ dp - at[1] @ dq
-        found = correct(intercept, p, q, room, plants, *at, optimal, limits)
+        here = flow.V - at[0] @ dp - at[1] @ dq
+        near = (dp, dq, radius) if turn > FREE else None
+        found = correct(here, p, q, room, plants, *at, optimal, limits, near)
         dp, dq, solves = found.dp, found.dq, solves + found.solves
-    else:
-        flow = powerflow.solve(feeder, *moved(plants, p_bus, q_bus, dp, dq), **source)
+        radius /= 2 if turn > FREE else 1
+    flow = powerflow.solve(feeder, *moved(plants, p_bus, q_bus, dp, dq), **source)
     return Least(dp, dq, found.V, found.levels, solves), flow, turn
 
 
@@ -138,6 +146,15 @@ def _polygon(p, q, s):
         q[round_], np.sin(angle)
     )  # fmt: skip
     return sp.hstack([c, -c, d, -d]), np.maximum(rest.ravel(), 0)
+
+
+def _trust(dp, dq, radius, n):
+    """Rows that keep every move within the radius of dp, dq."""
+    eye, x = sp.eye_array(len(dp)), np.r_[dp, dq]
+    move = sp.hstack(
+        [sp.block_diag([sp.hstack([eye, -eye])] * 2), sp.csr_array((2 * len(dp), 2 * n))]
+    )
+    return sp.vstack([move, -move]), np.r_[x + radius, radius - x]
 
 
 def _bounds(p, q, room, n):
