@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .capability import Room
+
 QUANTITIES, SOURCES = ("q", "p"), ("renewable", "storage")
 SETTLED = 1e-9  # [p.u.] a bus this near to its band is inside
 
@@ -73,16 +75,18 @@ def fill(need, sensitivity, x, low, high):
     >>> fill(0.03, np.array([0.1, 0.2]), np.zeros(2), -np.ones(2) / 10, np.ones(2) / 10).round(3)
     array([0.1, 0.1])
     """
-    need, towards = np.asarray(need)[..., None], np.sign(need)[..., None] * np.sign(sensitivity)
-    room = np.where(towards > 0, high - x, np.where(towards < 0, x - low, 0.0))
-    can = np.abs(sensitivity) * np.maximum(room, 0)
-    order = np.argsort(-np.abs(sensitivity), axis=-1, kind="stable")
-    can = np.take_along_axis(np.broadcast_to(can, order.shape), order, axis=-1)
-    used = np.clip(np.abs(need) - (np.cumsum(can, axis=-1) - can), 0, can)
-    back = np.empty_like(used)
-    np.put_along_axis(back, order, used, axis=-1)
-    size = np.abs(sensitivity)
-    return towards * np.divide(back, size, out=np.zeros_like(back), where=size > 0)
+    need, size = np.asarray(need)[..., None], np.abs(sensitivity)
+    towards = np.sign(need) * np.sign(sensitivity)
+    can = size * np.maximum(np.where(towards > 0, high - x, x - low), 0)
+    shape = can.shape
+    can, line = can.reshape(-1, shape[-1]), np.arange(can.size // shape[-1])[:, None]
+    order = np.argsort(-np.broadcast_to(size, shape).reshape(can.shape), axis=1, kind="stable")
+    can = can[line, order]
+    before = can.cumsum(axis=1) - can
+    most = np.broadcast_to(np.abs(need), shape).reshape(can.shape)
+    used = np.empty_like(can)
+    used[line, order] = np.minimum(np.maximum(most - before, 0), can)
+    return towards * used.reshape(shape) / np.where(size > 0, size, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,28 +121,39 @@ def correct(V, p, q, room, renewable, dV_dp, dV_dq, rule, damping=1.0, passes=10
     """
     if not 0 < damping <= 1:
         raise ValueError(f"damping is {damping}; it is the part applied, in (0, 1]")
-    V = np.asarray(V, float)
-    now = {"p": np.array(p, float), "q": np.array(q, float)}
-    push = {"p": dV_dp, "q": dV_dq}
-    ahead, moves = V.copy(), np.zeros(V.shape[:-1], int)
+    V, batch = np.asarray(V, float), np.shape(V)[:-1]
+    start = {"p": _flat(p, batch), "q": _flat(q, batch)}
+    push = {"p": _flat(dV_dp, batch, 2), "q": _flat(dV_dq, batch, 2)}
+    room = Room(**{name: _flat(a, batch) for name, a in vars(room).items()})
+    now, ahead = {key: x.copy() for key, x in start.items()}, _flat(V, batch).copy()
+    moves = np.zeros(len(ahead), int)
     for stage in rule:
-        low, high = _limits(stage, room, renewable, now)
-        stuck = np.zeros(V.shape, bool)
-        for _ in range(passes):
-            wrong = np.where(stuck, 0.0, amount(ahead, stage))
-            if not (np.abs(wrong) > SETTLED).any():
-                break
-            bus, need = _worst(wrong)
-            row = np.take_along_axis(push[stage.quantity], bus[..., None, None], axis=-2)
-            dx = fill(need, row[..., 0, :], now[stage.quantity], low, high)
-            change = (push[stage.quantity] @ dx[..., None])[..., 0]
-            moved = np.abs(dx).max(axis=-1) > 0
-            np.put_along_axis(stuck, bus[..., None], ~moved[..., None], axis=-1)
-            now[stage.quantity] += dx
-            ahead += change
-            moves += moved
-    dp, dq = damping * (now["p"] - p), damping * (now["q"] - q)
-    return Correction(dp, dq, V + damping * (ahead - V), event(V, rule), moves)
+        limits = _limits(stage, room, renewable, now)
+        _treat(stage, ahead, now[stage.quantity], push[stage.quantity], limits, moves, passes)
+    dp, dq = (damping * (now[key] - start[key]).reshape(*batch, -1) for key in ("p", "q"))
+    ahead = V + damping * (ahead.reshape(V.shape) - V)
+    return Correction(dp, dq, ahead, event(V, rule), moves.reshape(batch)[()])
+
+
+def _treat(stage, ahead, x, push, limits, moves, passes):
+    """One stage on (m, n) voltages: `ahead`, set-points x (m, k) and moves (m,) are changed."""
+    low, high = limits
+    case, stuck = np.arange(len(ahead)), np.zeros(ahead.shape, bool)
+    for _ in range(passes):
+        wrong = amount(ahead, stage)
+        wrong[stuck | (np.abs(wrong) <= SETTLED)] = 0
+        bus = np.abs(wrong).argmax(axis=1)
+        need = wrong[case, bus]
+        if not need.any():
+            return
+        dx = fill(need, push[case, bus], x, low, high)
+        moved = dx.any(axis=1)
+        stuck[case, bus] = ~moved
+        spare = np.where(need[:, None] > 0, high - x, x - low).max(axis=1) > 0
+        stuck |= ~(moved | spare)[:, None] & (np.sign(wrong) == np.sign(need)[:, None])
+        x += dx
+        ahead += (push @ dx[..., None])[..., 0]
+        moves += moved
 
 
 def columns(sensitivities, at):
@@ -146,11 +161,10 @@ def columns(sensitivities, at):
     return tuple(a[..., at] for a in sensitivities)
 
 
-def _worst(wrong):
-    """(bus, need): position of the largest amount in each case, and the amount."""
-    bus = np.argmax(np.abs(wrong), axis=-1)
-    need = np.take_along_axis(wrong, bus[..., None], axis=-1)[..., 0]
-    return bus, np.where(np.abs(need) > SETTLED, need, 0.0)
+def _flat(a, batch, last=1):
+    """(m, ...) of (..., *last axes), what the batch shares repeated."""
+    own = np.shape(a)[-last:]
+    return np.broadcast_to(np.asarray(a, float), batch + own).reshape(-1, *own)
 
 
 def _limits(stage, room, renewable, now):
