@@ -1,10 +1,13 @@
 """Edges on real worker processes: the same numbers, counted bytes, what happens on a failure."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import warnings
 
 import cvxpy as cp
 import numpy as np
@@ -102,6 +105,16 @@ def test_everything_listens_on_this_machine_only(client):
     assert heard and {c.laddr.ip for c in heard} == {"127.0.0.1"}
 
 
+def test_a_second_cluster_on_the_machine_is_no_reason_to_warn():
+    with socket.socket() as other, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with contextlib.suppress(OSError):  # dask's own port: taken now, by us if by nobody else
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        with cloudedge.workers(1) as client:
+            assert client.submit(abs, -3).result() == 3
+
+
 def test_a_killed_worker_is_replaced_and_the_run_goes_on(client, parts, options, here):
     victim = next(iter(client.run(os.getpid).values()))
 
@@ -165,6 +178,28 @@ def test_without_waiting_the_straggler_is_asked_less_and_the_end_is_the_same(par
     assert late.clock < waiting
     again = partial.coordinate(partial.Simulated(parts, [1, 1, 5]), parts, **options)
     np.testing.assert_array_equal(again.s, late.s)
+
+
+def test_without_waiting_with_a_cloud_of_its_own(parts, options):
+    cloud, edges = parts[0], parts[1:]
+    with_cloud = admm.coordinate(edges, cloud, **options)
+    found = partial.coordinate(
+        partial.Simulated(edges, [1, 4]), edges, master=cloud, central=with_cloud.cost, **options
+    )
+    assert found.status == "converged" and abs(found.gap_to_central) < 1e-3
+    assert found.answers[1] < found.answers[0] and found.z.keys() == with_cloud.z.keys()
+    for label, value in with_cloud.z.items():
+        assert found.z[label] == pytest.approx(value, abs=1e-2)
+    with pytest.raises(admm.AdmmError, match="master"):
+        partial.coordinate(partial.Simulated(edges, [1, 4]), edges, master=edges[0], **options)
+
+
+def test_seconds_may_be_a_function(parts, options):
+    given = options | {"tol": 1e-2}
+    fixed = partial.coordinate(partial.Simulated(parts, [1, 1, 3]), parts, **given)
+    drawn = partial.coordinate(partial.Simulated(parts, lambda k: [1, 1, 3][k]), parts, **given)
+    assert drawn.clock == fixed.clock
+    np.testing.assert_array_equal(drawn.s, fixed.s)
 
 
 def test_equally_fast_areas_are_asked_equally_often(parts, options):
