@@ -28,6 +28,7 @@ SUBJECTS = (
     "cones",
     "misocp",
     "admm_speed",
+    "mpc_speed",
 )
 PACKAGES = (
     "adnlib",
