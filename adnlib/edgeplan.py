@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import cvxpy as cp
 import numpy as np
 
-from . import admm, areas, powerflow, solve
+from . import admm, areas, powerflow, robust, solve
 from .transformer import Edge, Utility, area_problem, lines, margins, master_problem, response
 
 
@@ -21,13 +21,15 @@ def hanging(feeder, n_areas, share=0.7):
 
     >>> from adnlib import read_feeder
     >>> hanging(read_feeder("ieee33"), 3)
-    [7, 23, 26]
+    [8, 24, 27]
     """
     above = lines(feeder).A.astype(bool)  # above[i, j]: j on the path to i
     load = above.T @ feeder.p_load
     size, free, found = above.sum(axis=0), np.ones(feeder.n, bool), []
     for _ in range(n_areas):
-        far = np.where(free & (size > 1), np.abs(load - share * feeder.p_load.sum() / n_areas), np.inf)
+        far = np.where(
+            free & (size > 1), np.abs(load - share * feeder.p_load.sum() / n_areas), np.inf
+        )
         far = np.where(load > 0, far, np.inf)
         j = int(far.argmin())
         if not np.isfinite(far[j]):
@@ -40,13 +42,15 @@ def hanging(feeder, n_areas, share=0.7):
 def system(feeder, cuts, load, pv, pv_bus, sets, turbines, stores, price, most, local=False):
     """([Edge, ...], Utility) of a feeder whose areas hang below the branches above `cuts`.
 
-    load      (p, q), each (n_t, n) [p.u.]        pv, pv_bus   (n_t, k) forecast and k bus labels
-    sets      [(columns of pv, robust set of deviations), ...]; [] none: the forecast is believed
+    load      (p, q), each (n_t, n) [p.u.]; shunts join it, as what they take at 1 p.u.
+    pv, pv_bus   (n_t, k) forecast [p.u.] and k bus labels
+    sets      [(columns of pv, robust set of deviations), ...]; []: the forecast is believed
     turbines, stores   one dict an area, as Edge has them with "bus" for "at"
     local     areas look at what their own PV does inside the area, not at the edge's voltage
     ValueError for a cut below another, or for a plant or device outside its area.
     """
     pieces, at = areas.cut(feeder, cuts), [feeder.index(b) for b in pv_bus]
+    load = load[0] + feeder.g_shunt, load[1] - feeder.b_shunt  # shunts at nominal voltage
     top, *rest = pieces
     nested = [p.name for p in rest if p.below]
     if nested:
@@ -56,49 +60,59 @@ def system(feeder, cuts, load, pv, pv_bus, sets, turbines, stores, price, most, 
         raise ValueError(f"the plant at bus {outside[0]} is in no area; PV belongs to areas")
     M, n_t = response(feeder, at), len(price)
     rise, fall = margins(M, sets) if sets else np.zeros((2, n_t, feeder.n))
-    short = sum((s.down.sum(axis=1) if not hasattr(s, "gamma") else _missing(s) for _, s in sets),
-                np.zeros(n_t))  # fmt: skip
-    V0 = lines(feeder).T * feeder.V_root
-    edges = []
-    for piece, turbine, store in zip(rest, turbines, stores):
-        f, here = piece.feeder, piece.place
-        up = feeder.parent[here[0]]
-        w = V0[up] if up >= 0 else feeder.V_root
-        own = [k for k, j in enumerate(at) if j in here]
-        made = np.zeros((n_t, f.n))
-        np.add.at(made.T, [f.index(pv_bus[k]) for k in own], pv[:, own].T)
-        moved = _own(f, w, pv_bus, sets, own) if local and sets else (rise[:, here], fall[:, here])
-        placed = ({k: v for k, v in d.items() if k != "bus"} | {"at": f.index(d["bus"])}
-                  for d in (turbine, store))  # fmt: skip
-        edges.append(Edge(piece.name, lines(f, w), *(a[:, here] for a in load), made, *moved,
-                          *placed))  # fmt: skip
-    u = top.place
-    moved = (0 * rise[:, u], 0 * fall[:, u]) if local else (rise[:, u], fall[:, u])
-    below = {str(bus): j for bus, j in top.below}
-    return edges, Utility(lines(top.feeder), *(a[:, u] for a in load), *moved, below,
-                          np.asarray(price, float), most, short)  # fmt: skip
+    edges = [
+        _edge(feeder, piece, load, pv, pv_bus, sets if local else None, (rise, fall), devices)
+        for piece, *devices in zip(rest, turbines, stores, strict=True)
+    ]
+    u, trusting = top.place, 0 if local else 1
+    utility = Utility(
+        lines=lines(top.feeder),
+        p_load=load[0][:, u],
+        q_load=load[1][:, u],
+        rise=trusting * rise[:, u],
+        fall=trusting * fall[:, u],
+        below={str(bus): j for bus, j in top.below},
+        price=np.asarray(price, float),
+        most=most,
+        short=sum((_missing(s) for _, s in sets), np.zeros(n_t)),
+    )
+    return edges, utility
 
 
-def _missing(budget):
-    """(n_t,) most that can be missing at once: the largest falls, as many as the budget allows."""
-    ordered = -np.sort(-budget.down, axis=1)
-    gamma = np.broadcast_to(budget.gamma, ordered.shape[:1])
-    return (ordered * np.clip(gamma[:, None] - np.arange(ordered.shape[1]), 0, 1)).sum(axis=1)
+def _edge(feeder, piece, load, pv, pv_bus, own_sets, moved, devices):
+    f, here = piece.feeder, piece.place
+    up = feeder.parent[here[0]]
+    w = feeder.V_root * (lines(feeder).T[up] if up >= 0 else 1.0)
+    own = [k for k, bus in enumerate(pv_bus) if feeder.index(bus) in here]
+    made = np.zeros((len(pv), f.n))
+    np.add.at(made.T, [f.index(pv_bus[k]) for k in own], pv[:, own].T)
+    moved = tuple(a[:, here] for a in moved) if own_sets is None else _own(f, w, pv_bus, own_sets,
+                                                                           own)  # fmt: skip
+    placed = [{k: v for k, v in d.items() if k != "bus"} | {"at": f.index(d["bus"])}
+              for d in devices]  # fmt: skip
+    return Edge(piece.name, lines(f, w), *(a[:, here] for a in load), made, *moved, *placed)
+
+
+def _missing(deviation):
+    """(n_t,) most that can be missing at once: the worst case of minus the sum."""
+    return robust.worst_case(deviation, -np.ones(deviation.centre.shape))[0]
 
 
 def _own(piece, w, pv_bus, sets, own):
     """Margins of an area from its own plants, its edge's voltage taken as fixed."""
     line, at = lines(piece, w), [piece.index(pv_bus[k]) for k in own]
     M = line.T[:, None] * line.R[:, at] * line.T[at] / w
-    found = [([own.index(k) for k in columns], s) for columns, s in sets if set(columns) <= set(own)]
-    return margins(M, found)
+    found = [([own.index(k) for k in cols], s) for cols, s in sets if set(cols) <= set(own)]
+    return margins(M, found) if found else np.zeros((2, len(sets[0][1].centre), piece.n))
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A day's plan: value [money]; p, q (n_t, n) net injections at forecast PV; bought, loss (n_t,).
+    """A day's plan; p.u., money.
 
-    exchange  {area: (P, Q, W), each (n_t,)}   shown  {area: {device: (n_t,)}}   devices  their cost
+    value     of the objective               p, q          (n_t, n) net injections, PV as forecast
+    devices   cost of turbines and storages  bought, loss  (n_t,)
+    exchange  {area: (P, Q, W), each (n_t,)} shown         {area: {device: (n_t,)}}
     over      most by which an elastic plan leaves the band with its margins [p.u.]
     """
 
@@ -126,10 +140,11 @@ def centralised(feeder, cuts, edges, utility, loss_price, band, elastic=False):
 
 def plan_of(feeder, cuts, edges, value, parts, top):
     """Plan out of stated problems (area_problem, master_problem) whose variables have values."""
-    shape = (len(utility_price(top)), feeder.n)
+    shape = (len(top[3]["bought"].value), feeder.n)
     p, q, loss = np.zeros(shape), np.zeros(shape), top[3]["loss"].value
     for piece, part in zip(areas.cut(feeder, cuts), [top, *parts]):
         p[:, piece.place], q[:, piece.place] = (part[3][k].value for k in ("p_bus", "q_bus"))
+    p, q = p + feeder.g_shunt, q - feeder.b_shunt  # the exact flow has the shunts itself
     names = [e.name for e in edges]
     loss = loss + sum(part[3]["loss"].value for part in parts)
     wear = sum(
@@ -151,11 +166,6 @@ def plan_of(feeder, cuts, edges, value, parts, top):
         devices=float(wear),
         over=max(float(part[3]["over"].value.max()) for part in [top, *parts]),
     )
-
-
-def utility_price(top):
-    """Purchase of every hour, of a stated master: its length is the number of hours."""
-    return top[3]["bought"].value
 
 
 def by_admm(edges, utility, loss_price, band, unit, elastic=False):

@@ -177,10 +177,9 @@ def master_problem(utility, loss_price, band, elastic=False):
     P, Q = ({k: cp.Variable(n_t) for k in utility.below} for _ in range(2))
     over = cp.Variable(n_t, nonneg=True)
     p, q = (
-        -load - sum((at(S[k], j, n) for k, j in utility.below.items() if j >= 0), np.zeros((n_t, n)))
+        cp.Constant(-load) - sum(at(S[k], j, n) for k, j in utility.below.items() if j >= 0)
         for load, S in ((utility.p_load, P), (utility.q_load, Q))
-    )  # fmt: skip
-    p, q = (a if isinstance(a, cp.Expression) else cp.Constant(a) for a in (p, q))
+    )
     V, loss = utility.lines.voltage(cp.Constant(np.full(n_t, w)), p, q), utility.lines.losses(p, q)
     bought = utility.p_load.sum(axis=1) + sum(P.values()) + utility.short
     cost = utility.price @ bought + loss_price * cp.sum(loss) + BIG * cp.sum(over)
@@ -189,7 +188,7 @@ def master_problem(utility, loss_price, band, elastic=False):
     shared = {}
     for k, j in utility.below.items():
         W = cp.Variable(n_t)
-        rows.append(W == (V[:, j] if j >= 0 else w))
+        rows.append((V[:, j] if j >= 0 else w) == W)
         shared |= {f"P {k}": P[k], f"Q {k}": Q[k], f"V {k}": W}
     own = {"p_bus": cp.Constant(-utility.p_load), "q_bus": cp.Constant(-utility.q_load)}
     return cost, rows, shared, own | {"bought": bought, "loss": loss, "over": over, "V": V}
