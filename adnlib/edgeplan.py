@@ -101,7 +101,7 @@ def _missing(deviation):
 def _own(piece, w, pv_bus, sets, own):
     """Margins of an area from its own plants, its edge's voltage taken as fixed."""
     line, at = lines(piece, w), [piece.index(pv_bus[k]) for k in own]
-    M = line.T[:, None] * line.R[:, at] * line.T[at] / w
+    M = line.T[:, None] * line.R[:, at] / w
     found = [([own.index(k) for k in cols], s) for cols, s in sets if set(cols) <= set(own)]
     return margins(M, found) if found else np.zeros((2, len(sets[0][1].centre), piece.n))
 

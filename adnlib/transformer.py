@@ -65,7 +65,7 @@ def response(feeder, at):
     True
     """
     line = lines(feeder)
-    return line.T[:, None] * line.R[:, at] * line.T[at] / line.w
+    return line.T[:, None] * line.R[:, at] / line.w
 
 
 def margins(M, sets):

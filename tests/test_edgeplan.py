@@ -68,7 +68,7 @@ def test_pieces_together_are_the_linear_flow_of_the_whole(feeder):
     V = 1.02 + (plan.p @ whole.R.T + plan.q @ whole.X.T) / 1.02
     assert np.allclose(V, real(linflow.rectangular(feeder, plan.p, plan.q)))
     for piece, name in zip(areas.cut(feeder, CUTS)[1:], plan.exchange):
-        P, Q, W = plan.exchange[name]
+        P, _, W = plan.exchange[name]
         assert np.allclose(P, -plan.p[:, piece.place].sum(axis=1), atol=1e-6)
         assert np.allclose(W, V[:, feeder.parent[piece.place[0]]], atol=1e-6)
     assert np.allclose(plan.bought, -plan.p.sum(axis=1), atol=1e-6)
@@ -79,7 +79,7 @@ def test_pieces_together_are_the_linear_flow_of_the_whole(feeder):
 
 @pytest.mark.parametrize("gamma", [None, 1])
 def test_margins_are_the_worst_over_vertices(feeder, gamma):
-    _, _, f, sets = day(feeder, 0.2, gamma)
+    *_, sets = day(feeder, 0.2, gamma)
     M = transformer.response(feeder, [feeder.index(b) for b in BUS])
     rise, fall = transformer.margins(M, sets)
     t = 2
@@ -162,7 +162,7 @@ def test_areas_side_by_side_only(feeder):
         edgeplan.system(feeder, [9, 12], load, np.zeros((N_T, 0)), [], [], *args)
     with pytest.raises(ValueError, match="plant at bus 5 is in no area"):
         edgeplan.system(feeder, [9], load, np.zeros((N_T, 1)), [5], [], *args)
-    with pytest.raises(ValueError, match="has not|no 40 areas apart"):
+    with pytest.raises(ValueError, match="no 40 areas apart"):
         edgeplan.hanging(feeder, 40)
 
 

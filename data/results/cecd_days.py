@@ -122,8 +122,13 @@ def row(plan, off):
         "planned": plan.value, "day_ahead": day.day_ahead, "balance": float(day.balance),
         "devices": plan.devices, "total": float(day.total), "V_high": V.max(), "V_low": V.min(),
         "beyond": max(0.0, beyond.max()), "hours_beyond": int((beyond > 1e-6).sum()),
-        "loss": day.flow.p_loss.sum(), "over": plan.over,
+        "loss": day.flow.p_loss.sum(), "over": plan.over, "both": both_ways(plan),
     }  # fmt: skip
+
+
+def both_ways(plan):
+    """Energy that storages charge while they discharge [MWh]."""
+    return sum(np.minimum(s["charge"], s["discharge"]).sum() for s in plan.shown.values())
 
 
 def shifted(plan, mw):
