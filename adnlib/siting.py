@@ -62,6 +62,16 @@ class Study:
             real if sites is None else np.asarray(sites, int),
         )  # fmt: skip
 
+    @classmethod
+    def of_case(cls, feeder, case, load, pv, sites=None):
+        """From the section of a case file that is named like the feeder: pv_mw, s_mva, ess_mw,
+        ess_mwh of one device; load, pv (n_t,) hourly, p.u. of nominal load and rated output."""
+        rated = [
+            case[f"{feeder.name}.{k}"] / feeder.s_base_mva for k in ("s_mva", "ess_mw", "ess_mwh")
+        ]
+        output = case[f"{feeder.name}.pv_mw"] / feeder.s_base_mva * np.asarray(pv, float)
+        return cls.of(feeder, load, output, *rated, sites=sites)
+
     @cached_property
     def without(self):
         """powerflow.Flow of the day without devices."""

@@ -14,8 +14,12 @@ from . import siting
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Result of a search: positions pv, ess; energy lost [p.u. h]; best loss after each batch of
-    evaluations (evaluations, loss); steps: loss of the siting the search stood at (Tabu)."""
+    """Result of a search.
+
+    pv, ess   positions of the devices;  loss: energy lost in the day [p.u. h]
+    history   ((evaluations, best loss so far), ...)
+    steps     loss of the siting at which the search stood, step by step (Tabu)
+    """
 
     pv: tuple
     ess: tuple
@@ -33,14 +37,16 @@ def drawn(study, n_pv, n_ess, rng, k=1, allowed=None):
 
     allowed(pv, ess) -> (k,) bool; ValueError if none of 100 000 is.
     """
-    kept, tried = [], 0
+    kept, tried, batch = [], 0, max(k, 64)
     while len(kept) < k:
-        rows = [(np.sort(rng.permutation(study.sites)[:n_pv]),
-                 np.sort(rng.permutation(study.sites)[:n_ess])) for _ in range(k)]  # fmt: skip
+        rows = [
+            tuple(np.sort(rng.permutation(study.sites)[:m]) for m in (n_pv, n_ess))
+            for _ in range(batch)
+        ]
         pv, ess = (np.array(a) for a in zip(*rows))
-        good = np.ones(k, bool) if allowed is None else allowed(pv, ess)
+        good = np.ones(batch, bool) if allowed is None else allowed(pv, ess)
         kept += [row for row, g in zip(rows, good) if g]
-        tried += k
+        tried += batch
         if not kept and tried >= 100_000:
             raise ValueError(f"none of {tried} random sitings is allowed; loosen the inner bounds")
     return tuple(np.array(a) for a in zip(*kept[:k]))
@@ -135,17 +141,16 @@ def _first_allowed(order, pv, ess, allowed, width):
 
 
 def restarts(study, n_pv, n_ess, evaluations, rng, width=None, allowed=None):
-    """Plain descents from random sitings, one after the other, for that many evaluations: Found."""
+    """Plain descents from random sitings until at least that many evaluations are spent: Found."""
     best, history, spent = None, [], 0
     while spent < evaluations:
         pv, ess = drawn(study, n_pv, n_ess, rng, 1, allowed)
         one = tabu(study, pv, ess, evaluations, width, patience=1, allowed=allowed)
-        for done, loss in one.history:
-            if spent + done <= evaluations and (best is None or loss < best[2]):
-                best = (one.pv, one.ess, loss)
-                history.append((spent + done, loss))
         spent += one.evaluations
-    return _found(*best, [*history, (min(spent, evaluations), best[2])])
+        if best is None or one.loss < best[2]:
+            best = (one.pv, one.ess, one.loss)
+        history.append((spent, best[2]))
+    return _found(*best, history)
 
 
 def _known(study, known, pv, ess):

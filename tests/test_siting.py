@@ -236,15 +236,14 @@ def test_searches_keep_to_what_is_allowed(small):
     assert 28 not in tabu.tabu(small, *start, steps=10, width=6, allowed=allowed).pv
     for search in (tabu.random_search, tabu.restarts):
         found = search(small, 3, 1, 40, np.random.default_rng(0), allowed=allowed)
-        assert 28 not in found.pv and found.evaluations == 40
+        assert 28 not in found.pv and found.evaluations >= 40
+        assert found.loss == pytest.approx(siting.losses(small, found.pv, found.ess)[0], rel=1e-9)
     assert (tabu.enumerated(small, 3, 1, allowed)[0] != 28).all()
 
 
 def test_nothing_allowed_is_said(small):
     with pytest.raises(ValueError, match="loosen the inner bounds"):
-        tabu.drawn(
-            small, 3, 1, np.random.default_rng(0), 1000, lambda pv, ess: np.zeros(1000, bool)
-        )
+        tabu.drawn(small, 3, 1, np.random.default_rng(0), 1000, lambda pv, ess: pv[:, 0] < 0)
 
 
 def test_each_siting_is_evaluated_once(small, monkeypatch):
