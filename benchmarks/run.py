@@ -28,6 +28,7 @@ SUBJECTS = (
     "cones",
     "misocp",
     "admm_speed",
+    "siting_speed",
 )
 PACKAGES = (
     "adnlib",
