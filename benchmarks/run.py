@@ -28,6 +28,7 @@ SUBJECTS = (
     "cones",
     "misocp",
     "admm_speed",
+    "zones_speed",
 )
 PACKAGES = (
     "adnlib",
