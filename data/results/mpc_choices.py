@@ -1,0 +1,102 @@
+"""What the three layers of chapter 25 owe to its choices: one at a time, four days, 33 buses.
+
+study: horizon, error, terminal (no rule for the energy), tornado; choice and value say what was
+changed. For the tornado both `day ahead` and `three` are run, else `three`. Columns of
+layers.score; energy_off: stored energy at the end off that of the plan, in parts of the capacity.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from adnlib import mpc, mpccase, profiles
+
+DEPENDS = [
+    "adnlib/blocks.py",
+    "adnlib/branchflow.py",
+    "adnlib/capability.py",
+    "adnlib/certified.py",
+    "adnlib/conic.py",
+    "adnlib/devices.py",
+    "adnlib/dispatch.py",
+    "adnlib/fastlayer.py",
+    "adnlib/feeder.py",
+    "adnlib/flexible.py",
+    "adnlib/forecast.py",
+    "adnlib/horizon.py",
+    "adnlib/kept.py",
+    "adnlib/layers.py",
+    "adnlib/linflow.py",
+    "adnlib/model.py",
+    "adnlib/mpc.py",
+    "adnlib/mpccase.py",
+    "adnlib/outer.py",
+    "adnlib/patterns.py",
+    "adnlib/plant.py",
+    "adnlib/powerflow.py",
+    "adnlib/profiles.py",
+    "adnlib/rolling.py",
+    "adnlib/search.py",
+    "adnlib/solve.py",
+    "adnlib/switched.py",
+    "adnlib/tables.py",
+    "adnlib/tieline.py",
+    "adnlib/tree.py",
+    "adnlib/zones.py",
+    "data/cases/mpc.toml",
+    "data/feeders",
+    "data/profiles",
+]
+RTOL = 2e-2  # the day-ahead plan is one of many within its gap
+CASE = profiles.read_case("mpc")
+
+
+def rows(study, choice, value, date, scale=1.0, plants=1.0, ess=1.0, w2=1.0, optimal=None,
+         both=False, terminal=None, w4=1.0, n_h=None):  # fmt: skip
+    """Rows of one changed choice on one day."""
+    own = mpccase.feeder(CASE, "ieee33")
+    fleet = mpccase.fleet(CASE, own, "ieee33", plants, ess)
+    day = mpccase.day(CASE, fleet, date, scale)
+    plan, loosened = mpccase.plan(CASE, day, w2)
+    weights = mpccase.weights(CASE, w4)
+    if terminal is not None:
+        weights = replace(weights, terminal=terminal)
+    options = {"weights": weights} | ({} if n_h is None else {"n_h": n_h})
+    runs = {"day ahead": (mpc.open_loop(fleet, plan), None)} if both else {}
+    runs["three"] = (mpccase.window(CASE, day, plan, **options), mpccase.fast(CASE, day, optimal))
+    for method, (controller, fast) in runs.items():
+        trace, found = mpccase.run(CASE, day, controller, plan, fast)
+        key = {"study": study, "choice": choice, "value": value, "date": date, "method": method}
+        full = sum(b.energy_mwh for b in fleet.batteries)
+        off = np.abs(trace.energy[-1] - plan.energy[-1]).sum() / full
+        yield key | {"loosened": loosened, "energy_off": off} | found
+
+
+def of_day(date):
+    out = list(rows("tornado", "as chosen", 1.0, date, both=True))
+    for name in ("w4", "w2", "size", "ess"):
+        given = {"size": "plants"}.get(name, name)
+        for value in CASE[f"study.{name}"]:
+            out += rows("tornado", name, value, date, both=True, **{given: value})
+    for optimal in CASE["study.narrow"]:
+        out += rows("tornado", "optimal interval", optimal[1] - 1, date, both=True, optimal=optimal)
+    for n_h in CASE["study.horizons"]:
+        out += rows("horizon", "n_h", n_h, date, n_h=n_h)
+    for scale in CASE["study.scales"]:
+        out += rows("error", "scale", scale, date, scale=scale)
+    return out + list(rows("terminal", "w_terminal", 0.0, date, terminal=0.0))
+
+
+def run():
+    out = []
+    for date in CASE["day.quarterly"]:
+        out += of_day(date)
+        print(date, flush=True)
+    return pd.DataFrame(out)
+
+
+def one_point():
+    row = next(rows("tornado", "as chosen", 1.0, CASE["day.date"], both=True))
+    names = ("loss_mwh", "deviation", "V_low", "V_high")
+    return {k: row[k] for k in ("study", "choice", "date", "method")}, {k: row[k] for k in names}
