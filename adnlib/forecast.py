@@ -1,7 +1,7 @@
 """Forecasts that are made anew every quarter of an hour, and the day that then comes.
 
-Chapter 13 uses it. RTS-GMLC has a forecast of the day before and what came, and nothing between. The
-forecast made at interval k for the interval h later is built from both:
+Chapter 13 uses it. RTS-GMLC has a forecast of the day before and what came, and nothing between.
+The forecast made at interval k for the interval h later is built from both:
 
     x_hat(k + h | k) = x_ahead(k + h) + phi^(h + 1) (x(k - 1) - x_ahead(k - 1)),      h = 0, 1, ...
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .mpc import Outlook
+from .plant import Outlook, Plant
 from .profiles import read_series, read_units
 
 STEP_H = 0.25
@@ -62,7 +62,9 @@ class Pair:
                              f"{self.time[0].date()} to {self.time[-1].date()}")  # fmt: skip
         part = slice(here[0], here[-1] + 1)
         fine = self.fine[3 * part.start : 3 * part.stop]
-        day = Pair(self.time[part], self.units, self.kinds, self.ahead[part], self.actual[part], fine)
+        day = Pair(
+            self.time[part], self.units, self.kinds, self.ahead[part], self.actual[part], fine
+        )
         before = self.error[here[0] - 1] if here[0] else np.zeros(len(self.units))
         return day, before
 
@@ -76,14 +78,19 @@ def rts_pair(units):
     known = read_units()
     for unit in units:
         if unit not in known.index or known["kind"][unit] not in ("wind", "pv"):
-            raise ValueError(f"there is no wind or PV unit {unit!r}; profiles.read_units lists them")
+            raise ValueError(
+                f"there is no wind or PV unit {unit!r}; profiles.read_units lists them"
+            )
     kinds, rated = tuple(known["kind"][list(units)]), known["p_max_mw"][list(units)].to_numpy()
     names = [f"{u}_mw" for u in units]
     hourly = read_series("rts_day_ahead")[names].to_numpy() / rated
     came = pd.concat([read_series("rts_wind_5min"), read_series("rts_pv_5min")], axis=1)[names]
     fine = came.to_numpy() / rated
     ahead = np.concatenate(
-        [quarter_hours(hourly[:, [j]], 0.5 if kind == "pv" else 0.0) for j, kind in enumerate(kinds)],
+        [
+            quarter_hours(hourly[:, [j]], 0.5 if kind == "pv" else 0.0)
+            for j, kind in enumerate(kinds)
+        ],
         axis=1,
     )
     actual = fine.reshape(-1, 3, len(names)).mean(axis=1)
@@ -182,3 +189,28 @@ class Outlooks:
         factor = (self.load[at] * self.load_error(k, n)[:, 0])[:, None]
         own = self.feeder
         return Outlook(factor * own.p_load, factor * own.q_load, self.plants(k, n) * self.rated_mw)
+
+
+def real_day(fleet, pair, date, phi, load, load_error, load_phi, scale=1.0):
+    """(ahead, forecast, plant) of one day: Outlook of the day before, Outlooks, plant.Plant.
+
+    fleet        its plants in the order of the pair's units
+    pair, phi    of rts_pair and persistence
+    load (288,)  factor on the feeder's loads that is known the day before, 5 min
+    load_error (288,) relative error that comes on top; load_phi its fading in a quarter of an hour
+    scale        of the errors of what is forecast in the day (see Updated)
+    """
+    if len(fleet.plants) != len(pair.units):
+        raise ValueError(f"the fleet has {len(fleet.plants)} plants, the pair {len(pair.units)}")
+    (day, before), f = pair.day(date), fleet.feeder
+    quarter = lambda a: a.reshape(-1, 3).mean(axis=1)  # noqa: E731
+    known, factor = quarter(load), quarter(load * (1 + load_error)) / quarter(load)
+    plants = Updated(day.ahead, day.actual, phi, before, scale, np.array(day.kinds) == "pv")
+    one = np.ones((len(known), 1))
+    errors = Updated(one, factor[:, None], np.array([load_phi]), np.zeros(1), scale, high=2.0)
+    came = load * (1 + load_error)
+    return (
+        Outlook(*(np.outer(known, a) for a in (f.p_load, f.q_load)), day.ahead * fleet.rated_mw),
+        Outlooks(f, known, errors, plants, fleet.rated_mw),
+        Plant(fleet, np.outer(came, f.p_load), np.outer(came, f.q_load), day.fine * fleet.rated_mw),
+    )

@@ -10,11 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 
 CONES = {"zero": "ZeroConeT", "nonneg": "NonnegativeConeT", "soc": "SecondOrderConeT"}
-SETTINGS = {"tol_gap_abs": 1e-8, "tol_gap_rel": 1e-8, "tol_feas": 1e-8}
-RETRIES = (  # where the last step stalls: other arithmetic, at last 1e-6
+TOLERANCES = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
+SETTINGS = dict.fromkeys(TOLERANCES, 1e-8) | {f"reduced_{t}": 1e-6 for t in TOLERANCES}
+RETRIES = (  # where even the reduced tolerances are not met: other arithmetic
     {"equilibrate_enable": False},
     {"static_regularization_constant": 1e-10},
-    dict.fromkeys(SETTINGS, 1e-6),
 )
 
 
@@ -24,6 +24,8 @@ class KeptError(RuntimeError):
 
 class Kept:
     """A convex minimisation in CVXPY, kept in Clarabel between solves.
+
+    Solved to 1e-8, or to 1e-6 where the last steps stall: state objectives of a size near 1.
 
     problem    by CVXPY's rules for parameters (DPP), within linear and second-order cones; every
                parameter has a value
@@ -39,7 +41,9 @@ class Kept:
 
     def __init__(self, problem, variables, settings=SETTINGS):
         if not isinstance(problem.objective, cp.Minimize) or not problem.is_dcp(dpp=True):
-            raise KeptError("a kept problem is a convex minimisation by CVXPY's rules for parameters")
+            raise KeptError(
+                "a kept problem is a convex minimisation by CVXPY's rules for parameters"
+            )
         if problem.is_mixed_integer():
             raise KeptError("a kept problem has no integer variables")
         data, _, _ = problem.get_problem_data(cp.CLARABEL, canon_backend="COO", solver_opts={})
@@ -67,7 +71,7 @@ class Kept:
                 self._hand_over(P, q, A, b, self.settings | retry)
             found = self.solver.solve()
             status = str(found.status)
-            if status == "Solved" or "Infeasible" in status:
+            if status in ("Solved", "AlmostSolved") or "Infeasible" in status:
                 break
         if retry is not None:
             self.solver = None  # the next problem starts with the usual settings
@@ -83,7 +87,13 @@ class Kept:
         P = found[0] if self.quadratic else sp.csc_matrix((len(found[0]), len(found[0])))
         q, offset, A, b = found[-4:]
         P = sp.csc_matrix(sp.triu(P))
-        return P, np.asarray(q, float), float(np.squeeze(offset)), -sp.csc_matrix(A), np.asarray(b, float)
+        return (
+            P,
+            np.asarray(q, float),
+            float(np.squeeze(offset)),
+            -sp.csc_matrix(A),
+            np.asarray(b, float),
+        )
 
     def _hand_over(self, P, q, A, b, settings=None):
         """Give the solver what has changed; set it up where it is new or a pattern changed."""

@@ -88,7 +88,8 @@ def _plan(fleet, schedule, m):
                for key in ("p_mw", "q_mvar") for d in group]  # fmt: skip
     u = np.repeat(np.stack(columns, axis=1), m, axis=0)
     rate = stored(fleet, u[:, fleet.parts[2]])
-    return Plan(u, fleet.ess["E_start"] + np.cumsum(rate / m, axis=0), schedule)
+    energy = fleet.ess["E_start"] + np.cumsum(rate / m, axis=0)
+    return Plan(u, energy, schedule, schedule.gap)
 
 
 # ---------------------------------------------------------------------------------- a day

@@ -17,7 +17,10 @@ from . import branchflow, dispatch, linflow, powerflow
 from .devices import TieLine
 from .kept import Kept
 from .mpc import Decision, SetPoint, stored
+from .solve import FLAT, solve
 
+SCALE = 100.0  # brings the objective of a window, some hundredths, near 1
+LEAST_CUT = 0.01  # of the rated power: what is less is not ordered, the forecast is not that good
 BOTH = 1e-4  # [MW] what counts as charging and discharging at once
 PREDICTORS = ("tangent", "shifted", "lindistflow", "cone")
 
@@ -35,7 +38,7 @@ class Weights:
     """
 
     deviation: float = 1.0
-    p_gen: float = 1.0
+    p_gen: float = 10.0
     q_gen: float = 0.01
     p_ess: float = 0.1
     q_ess: float = 0.01
@@ -52,42 +55,56 @@ class Weights:
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Day-ahead plan at the rolls' step: u (n_k, n_u) [MW], [Mvar]; energy (n_k, n_e) [MWh] at the
-    end of each; schedule: dispatch.Schedule it comes from (None: made otherwise)."""
+    end of each; schedule: dispatch.Schedule it comes from, and its gap to a proven bound on
+    every plan (None: made otherwise)."""
 
     u: np.ndarray
     energy: np.ndarray
     schedule: object = None
+    gap: float | None = None
 
 
 def day_ahead(fleet, outlook, w_loss=1.0, w_deviation=1.0, step_h=0.25, **given):
     """Plan that minimises w_loss x loss + w_deviation x sum (V - V_ref)^2, hour by hour.
 
     outlook   mpc.Outlook of the whole day at step_h; hours are means of it
-    given     of dispatch.day_ahead: V_min, V_max, V_ref, gap, i_max, ...
-    Plants give what is forecast (no curtailment), as the mpc paper has it; batteries are exclusive
-    by binaries and solved to a proven gap; the plan carries its certificate. The deviation of the
-    model is that of squared voltages, (V^2 - V_ref^2)^2, near 4 V_ref^2 times the other: it enters with
-    w_deviation / (4 V_ref^2). Set-points hold for the hour; stored energy is on the line between.
+    given     of dispatch.day_ahead: V_min, V_max, V_ref, i_max, strict
+    Plants give what is forecast (no curtailment), as the mpc paper has it. The binaries by which
+    batteries charge or discharge are relaxed, then held to the way that the net power goes, and the
+    plan is solved again: `gap` is what that costs at most. The plan carries its certificate. The
+    deviation of the model is that of squared voltages, (V^2 - V_ref^2)^2, near 4 V_ref^2 times the
+    other: its weight is w_deviation / (4 V_ref^2). Set-points hold for the hour; stored energy
+    moves evenly in it. SolveError where no plan keeps the limits: it names limit, bus and hour.
     """
     m = round(1 / step_h)
     hourly = [a.reshape(-1, m, a.shape[-1]).mean(axis=1) for a in
               (outlook.p_load, outlook.q_load, outlook.available_mw)]  # fmt: skip
     plants = [replace(plant, available_mw=hourly[2][:, j], curtailable=False)
               for j, plant in enumerate(fleet.plants)]  # fmt: skip
-    V_ref = given.get("V_ref", 1.0)
-    weights = {"energy": 0, "loss": w_loss, "devices": 0, "deviation": w_deviation / (4 * V_ref**2)}
-    schedule = dispatch.day_ahead(
-        fleet.feeder, [*plants, *fleet.batteries, TieLine(loss_price_per_mwh=1.0)],
-        np.ones(len(hourly[0])), load=hourly[:2], objective=weights, **given,
-    )  # fmt: skip
+    devices = [*plants, *fleet.batteries, TieLine(loss_price_per_mwh=1.0)]
+    w_square = w_deviation / (4 * given.get("V_ref", 1.0) ** 2)
+    weights = {"energy": 0, "loss": w_loss, "devices": 0, "deviation": w_square}
+    model = {"load": hourly[:2], "objective": weights}
+    one = (fleet.feeder, devices, np.ones(len(hourly[0])))
+    ways, bound = _directions(fleet, one, model | given)
+    schedule = dispatch.day_ahead(*one, **model, binaries=ways, **given)
     found, none = schedule.devices, np.zeros(len(hourly[0]))
-    columns = [found[d.name].get(key, none) for group, keys in
-               ((fleet.plants, ("p_mw", "q_mvar")), (fleet.batteries, ("p_mw", "q_mvar")))
-               for key in keys for d in group]  # fmt: skip
+    columns = [found[d.name].get(key, none) for group in (fleet.plants, fleet.batteries)
+               for key in ("p_mw", "q_mvar") for d in group]  # fmt: skip
     u = np.repeat(np.stack(columns, axis=1), m, axis=0)
     rate = stored(fleet, u[:, fleet.parts[2]])
     energy = fleet.ess["E_start"] + np.cumsum(step_h * rate, axis=0)
-    return Plan(u, energy, schedule)
+    gap = max(schedule.value - bound, 0.0) / max(abs(schedule.value), 1e-9)
+    return Plan(u, energy, schedule, gap)
+
+
+def _directions(fleet, one, model):
+    """({binary: hours in which a battery charges}, bound) from the relaxed model."""
+    model = {k: v for k, v in model.items() if k != "strict"}
+    relaxed = dispatch.model(*one, binaries="relaxed", **model)
+    bound = solve(relaxed.problem, fleet.feeder, FLAT) * relaxed.scale
+    net = {b.name: relaxed.parts[b.name].shown["p_mw"].value for b in fleet.batteries}
+    return {f"{name} charging": (p < 0).astype(float) for name, p in net.items()}, bound
 
 
 # ---------------------------------------------------------------------------------- the window
@@ -99,20 +116,21 @@ class Window:
     fleet, plan   mpc.Fleet, Plan          weights: Weights
     n_h, step_h   steps of the window and their length [h]
     V_min, V_max, V_ref   [p.u.]; the limits are soft, at the price weights.limit
-    predictor     "tangent": the exact flow at the reference of each step, and exact sensitivities at
-                  the window's first step; "shifted": that flow, with LinDistFlow's constant
-                  sensitivities; "lindistflow": nothing exact; "cone": the branch-flow relaxation
+    predictor     "tangent": the exact flow at the reference of each step, and exact sensitivities
+                  at the window's first step; "shifted": that flow, with the sensitivities of no
+                  load (LinDistFlow's); "lindistflow": nothing exact; "cone": the relaxation
     passes        how often the tangent is taken anew, each time round the last answer
     bias          add the last measured error of the predicted voltage to all steps (lindistflow)
     follow        what the plants' active power is counted against: "available", what can be had
                   (curtailing is the correction), or "plan", the day-ahead forecast (the mpc
                   paper read literally: it curtails whatever comes on top)
-    ramp_mw       (n_e,) or number: largest change of a battery's power from step to step, and from what
-                  the plant did last; None: free
+    ramp_mw       (n_e,) or number: largest change of a battery's power from step to step, and from
+                  what the plant did last; None: free
     Reactive power of plants keeps the limits at the power that is foreseen: curtailing does not
-    widen them. Steps beyond the plan's end repeat its last interval and have no energy target of
-    their own. The problem is stated once (kept.Kept); a roll only hands over new numbers. A roll's
-    answer depends on state and forecast alone.
+    widen them. Current limits of the feeder stand in the cone alone; the trace holds the currents.
+    Steps beyond the plan's end repeat its last interval and have no energy target of their own. The
+    problem is stated once (kept.Kept); a roll only hands over new numbers, and its answer depends
+    on state and forecast alone.
     """
 
     def __init__(self, fleet, plan, weights=None, n_h=16, step_h=0.25, V_min=0.95, V_max=1.05,
@@ -136,8 +154,9 @@ class Window:
         outlook = forecast(state.k, self.n_h)
         found = self.solve(state, outlook)
         u, V = found["u"], found["V"]
-        return Decision(self._setpoint(u[0], outlook.available_mw[0]), V[0], found["E"][0],
-                        {k: found[k] for k in ("value", "bound", "loss", "gap", "both")})  # fmt: skip
+        notes = {k: found[k] for k in ("value", "bound", "loss", "gap", "both")}
+        setpoint = self._setpoint(u[0], outlook.available_mw[0])
+        return Decision(setpoint, V[0], found["E"][0], notes)
 
     def solve(self, state, outlook):
         """{u (n_h, n_u), V (n_h, n), E (n_h, n_e), value, bound, loss, gap, both} of the window.
@@ -154,7 +173,7 @@ class Window:
                 self._linearise(state, outlook, u)
             else:
                 self.p["p_load"].value, self.p["q_load"].value = outlook.p_load, outlook.q_load
-            bound, (p_g, q_g, c, d, q_e, E, V, *flows) = self._kept().solve()
+            bound, (p_g, q_g, c, d, q_e, E, V, *flows) = self._solved()
             u = np.concatenate([p_g, q_g, d - c, q_e], axis=1)
         value = bound
         if np.minimum(c, d).max(initial=0) > BOTH:
@@ -171,7 +190,11 @@ class Window:
         gives = d >= c
         self.p["c_max"].value = np.where(gives, 0.0, self.fleet.ess["charge_mw"])
         self.p["d_max"].value = np.where(gives, self.fleet.ess["discharge_mw"], 0.0)
-        return self._kept().solve()
+        return self._solved()
+
+    def _solved(self):
+        value, found = self._kept().solve()
+        return value / SCALE, found
 
     # ------------------------------------------------------------------------------ stating
 
@@ -183,10 +206,13 @@ class Window:
         x = {name: cp.Variable((n_h, k), name=name) for name, k in zip(names, sizes) if k}
         none = np.zeros((n_h, 0))
         get = lambda name: x.get(name, none)  # noqa: E731
-        u = cp.hstack([a for a in (get("p_g"), get("q_g"), get("d") - get("c"), get("q_e")) if a.size])
-        shapes = {"available": (n_h, n_g), "q_low": (n_h, n_g), "q_high": (n_h, n_g),
-                  "c_max": (n_h, n_e), "d_max": (n_h, n_e), "u_ref": (n_h, f.n_u), "E_0": (n_e,), "E_end": (n_h, n_e), "at_end": (n_h,),
-                  "p_last": (n_e,), "free": ()}  # fmt: skip
+        u = cp.hstack(
+            [a for a in (get("p_g"), get("q_g"), get("d") - get("c"), get("q_e")) if a.size]
+        )
+        of_plants = dict.fromkeys(("available", "q_low", "q_high"), (n_h, n_g))
+        of_batteries = dict.fromkeys(("c_max", "d_max", "E_end"), (n_h, n_e))
+        shapes = of_plants | of_batteries | {"E_0": (n_e,), "p_last": (n_e,)}
+        shapes |= {"u_ref": (n_h, f.n_u), "at_end": (n_h,), "free": ()}
         self.p = {name: cp.Parameter(shape, name=name) for name, shape in shapes.items()
                   if 0 not in shape}  # fmt: skip
         low, high, missed = cp.Variable(n_h), cp.Variable(n_h), cp.Variable((n_h, max(n_e, 1)))
@@ -196,11 +222,11 @@ class Window:
         one = np.ones((1, n))
         side = lambda a: cp.reshape(a, (n_h, 1), order="C") @ one  # noqa: E731
         if self.linear:
-            limits += [V >= self.V_min - side(low), V <= self.V_max + side(high)]
+            limits += [self.V_min - side(low) <= V, self.V_max + side(high) >= V]
             off = V - self.V_ref
         else:  # V is its square here: (V^2 - V_ref^2) / (2 V_ref) is V - V_ref to first order
-            limits += [V >= self.V_min**2 - 2 * self.V_min * side(low),
-                       V <= self.V_max**2 + 2 * self.V_max * side(high)]  # fmt: skip
+            limits += [self.V_min**2 - 2 * self.V_min * side(low) <= V,
+                       self.V_max**2 + 2 * self.V_max * side(high) >= V]  # fmt: skip
             off = (V - self.V_ref**2) / (2 * self.V_ref)
         weight = np.sqrt(w.of(f))[None, :] * np.ones((n_h, 1))
         cost = w.deviation * cp.sum_squares(off) + w.limit * cp.sum(low + high)
@@ -208,10 +234,12 @@ class Window:
         if n_e:
             ess = f.ess
             cost += w.terminal * cp.sum(missed.T @ self.p["at_end"])
-            cost += w.loss * cp.sum(x["c"] @ (1 - ess["eta_in"]) + x["d"] @ (1 / ess["eta_out"] - 1))
+            cost += w.loss * cp.sum(
+                x["c"] @ (1 - ess["eta_in"]) + x["d"] @ (1 / ess["eta_out"] - 1)
+            )
         else:
             limits.append(missed == 0)
-        self.problem = cp.Problem(cp.Minimize(cost), network + limits)
+        self.problem = cp.Problem(cp.Minimize(SCALE * cost), network + limits)
         self.x, self.V, self.flows = x, V, flows
         self.kept = None
 
@@ -231,8 +259,8 @@ class Window:
         tall = lambda a: np.ones((n_h, 1)) * a  # noqa: E731
         gained = cp.multiply(tall(ess["eta_in"]), c) - cp.multiply(tall(1 / ess["eta_out"]), d)
         before = cp.vstack([cp.reshape(p["E_0"], (1, len(f.batteries)), order="C"), E[:-1]])
-        out = [E == before + self.step_h * gained, c >= 0, d >= 0, c <= p["c_max"],
-               d <= p["d_max"], E >= tall(ess["E_min"]), E <= tall(ess["E_max"]),
+        out = [before + self.step_h * gained == E, c >= 0, d >= 0, c <= p["c_max"],
+               d <= p["d_max"], tall(ess["E_min"]) <= E, tall(ess["E_max"]) >= E,
                E - p["E_end"] <= missed, p["E_end"] - E <= missed]  # fmt: skip
         for j in range(len(f.batteries)):
             if ess["no_q"][j]:
@@ -253,7 +281,7 @@ class Window:
         self.p["base"] = cp.Parameter((self.n_h, n), name="base")
         self.p["S"] = cp.Parameter((n, n_u), name="S")
         V = cp.Variable((self.n_h, n), name="V")
-        return [V == self.p["base"] + u @ self.p["S"].T], V, 0.0, ()
+        return [self.p["base"] + u @ self.p["S"].T == V], V, 0.0, ()
 
     def _cone(self, u):
         """Branch flow with the loads as parameters; the network's P, Q, ell, v."""
@@ -281,8 +309,10 @@ class Window:
         at = np.minimum(np.arange(state.k, state.k + self.n_h), n_k - 1)
         available = outlook.available_mw
         if available.shape != (self.n_h, len(f.plants)):
-            raise ValueError(f"the forecast has shape {available.shape}, not "
-                             f"({self.n_h}, {len(f.plants)}): one row a step of the window")  # fmt: skip
+            raise ValueError(
+                f"the forecast has shape {available.shape}, not ({self.n_h}, {len(f.plants)}): "
+                "one row a step of the window"
+            )
         reference = self.plan.u[at].copy()
         low, high = f.q_limits(available)
         if self.follow == "available":
@@ -353,7 +383,7 @@ class Window:
     def _setpoint(self, u, available):
         f = self.fleet
         p, q, p_ess, q_ess = (u[part] for part in f.parts)
-        cap = np.where(p < available - 1e-4 * f.rated_mw, np.maximum(p, 0), np.inf)
+        cap = np.where(p < available - LEAST_CUT * f.rated_mw, np.maximum(p, 0), np.inf)
         return SetPoint(cap, q, p_ess, q_ess)
 
 
@@ -371,7 +401,27 @@ class _Filled:
 
 
 def sensitivities(fleet, dV_dp, dV_dq):
-    """(n, n_u) change of the voltages [p.u.] per control [MW], [Mvar], from (n, n) per bus [p.u.]."""
+    """(n, n_u) change of the voltages [p.u.] per control [MW], [Mvar], from (n, n) per bus."""
     base, at, parts = fleet.feeder.s_base_mva, fleet.at, fleet.parts
     by = [(dV_dp, dV_dq)[k % 2][:, at[part]] for k, part in enumerate(parts)]
     return np.concatenate(by, axis=1) / base
+
+
+def realised(trace, plan, weights=None, V_min=0.95, V_max=1.05, V_ref=1.0):
+    """What a window's objective amounts to in a Trace: the sum over the rolls, each with the mean
+    of its steps. Plants count against what they could give; the energy at the end against the
+    plan's. Comparable with `value` of a window over the same rolls."""
+    w, f, u = weights or Weights(), trace.fleet, trace.u
+    reference = np.repeat(plan.u[: len(u) // trace.m], trace.m, axis=0)
+    reference[:, f.parts[0]] = trace.available_mw
+    beyond = np.maximum(np.maximum(V_min - trace.V, trace.V - V_max), 0)
+    p_ess = u[:, f.parts[2]]
+    lost = np.abs(p_ess) * np.where(p_ess < 0, 1 - f.ess["eta_in"], 1 / f.ess["eta_out"] - 1)
+    steps = (
+        w.deviation * ((trace.V - V_ref) ** 2).sum(axis=1)
+        + (u - reference) ** 2 @ w.of(f)
+        + w.limit * beyond.max(axis=1)
+        + w.loss * lost.sum(axis=1)
+    )
+    missed = np.abs(trace.energy[-1] - plan.energy[len(u) // trace.m - 1]).sum()
+    return float(steps.sum() / trace.m + w.terminal * missed)

@@ -29,6 +29,7 @@ SUBJECTS = (
     "misocp",
     "admm_speed",
     "zones_speed",
+    "mpc_speed",
 )
 PACKAGES = (
     "adnlib",
