@@ -144,11 +144,17 @@ def window(case, today, planned, **options):
     return rolling.Window(today.fleet, planned, **given)
 
 
+def rule(case, optimal=None):
+    """Stages of zones; optimal: another interval than the case's."""
+    limits = (case["voltage.V_min"], case["voltage.V_max"])
+    return zones.stages(optimal or case["voltage.optimal"], limits)
+
+
 def fast(case, today, optimal=None):
     """layers.Logged real-time layer."""
-    rule = zones.stages(optimal or case["voltage.optimal"],
-                        (case["voltage.V_min"], case["voltage.V_max"]))  # fmt: skip
-    return layers.Logged(fastlayer.fast(today.fleet, rule, case["time.plant_step_h"]))
+    return layers.Logged(
+        fastlayer.fast(today.fleet, rule(case, optimal), case["time.plant_step_h"])
+    )
 
 
 def run(case, today, controller, planned, real_time=None, keep=False, rolls=None):

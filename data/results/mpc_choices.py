@@ -1,8 +1,9 @@
 """What the three layers of chapter 25 owe to its choices: one at a time, four days, 33 buses.
 
 study: horizon, error, terminal (no rule for the energy), tornado; choice and value say what was
-changed. For the tornado both `day ahead` and `three` are run, else `three`. Columns of
-layers.score; energy_off: stored energy at the end off that of the plan, in parts of the capacity.
+changed; as chosen, the day stands in mpc_layers.csv. All with the method `three`; where the plan
+changes (size) `day ahead` as well. Columns of layers.score; energy_off: stored energy at the end
+off that of the plan, in parts of the capacity.
 """
 
 from dataclasses import replace
@@ -52,13 +53,13 @@ RTOL = 2e-2  # the day-ahead plan is one of many within its gap
 CASE = profiles.read_case("mpc")
 
 
-def rows(study, choice, value, date, scale=1.0, plants=1.0, ess=1.0, w2=1.0, optimal=None,
-         both=False, terminal=None, w4=1.0, n_h=None):  # fmt: skip
+def rows(study, choice, value, date, scale=1.0, plants=1.0, optimal=None, both=False,
+         terminal=None, w4=1.0, n_h=None):  # fmt: skip
     """Rows of one changed choice on one day."""
     own = mpccase.feeder(CASE, "ieee33")
-    fleet = mpccase.fleet(CASE, own, "ieee33", plants, ess)
+    fleet = mpccase.fleet(CASE, own, "ieee33", plants)
     day = mpccase.day(CASE, fleet, date, scale)
-    plan, loosened = mpccase.plan(CASE, day, w2)
+    plan, loosened = mpccase.plan(CASE, day)
     weights = mpccase.weights(CASE, w4)
     if terminal is not None:
         weights = replace(weights, terminal=terminal)
@@ -74,13 +75,13 @@ def rows(study, choice, value, date, scale=1.0, plants=1.0, ess=1.0, w2=1.0, opt
 
 
 def of_day(date):
-    out = list(rows("tornado", "as chosen", 1.0, date, both=True))
-    for name in ("w4", "w2", "size", "ess"):
-        given = {"size": "plants"}.get(name, name)
-        for value in CASE[f"study.{name}"]:
-            out += rows("tornado", name, value, date, both=True, **{given: value})
+    out = []
+    for value in CASE["study.size"]:
+        out += rows("tornado", "size", value, date, both=True, plants=value)
+    for value in CASE["study.w4"]:
+        out += rows("tornado", "w4", value, date, w4=value)
     for optimal in CASE["study.narrow"]:
-        out += rows("tornado", "optimal interval", optimal[1] - 1, date, both=True, optimal=optimal)
+        out += rows("tornado", "optimal interval", optimal[1] - 1, date, optimal=optimal)
     for n_h in CASE["study.horizons"]:
         out += rows("horizon", "n_h", n_h, date, n_h=n_h)
     for scale in CASE["study.scales"]:
@@ -97,6 +98,8 @@ def run():
 
 
 def one_point():
-    row = next(rows("tornado", "as chosen", 1.0, CASE["day.date"], both=True))
+    date, value = CASE["day.date"], CASE["study.size"][0]
+    row = next(rows("tornado", "size", value, date, both=True, plants=value))
     names = ("loss_mwh", "deviation", "V_low", "V_high")
-    return {k: row[k] for k in ("study", "choice", "date", "method")}, {k: row[k] for k in names}
+    key = {k: row[k] for k in ("study", "choice", "value", "date", "method")}
+    return key, {k: row[k] for k in names}

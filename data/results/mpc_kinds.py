@@ -1,14 +1,15 @@
 """Which kinds of resources regulate, under all three layers of chapter 25, on its 33-bus feeder.
 
-kinds: those that regulate, of wind, pv, ess; the others give what they can and rest. Day by day,
-all eight sets. Columns of layers.score; loosened: how far the limits of the plan gave way.
+kinds: those that regulate, of wind, pv, ess; the others give what they can and rest. Of the eight
+sets the two others, none and all, stand in mpc_layers.csv. Columns of layers.score; loosened: how
+far the limits of the plan gave way.
 """
 
 from itertools import combinations
 
 import pandas as pd
 
-from adnlib import layers, mpc, mpccase, profiles
+from adnlib import layers, mpccase, profiles
 
 DEPENDS = [
     "adnlib/blocks.py",
@@ -48,32 +49,35 @@ DEPENDS = [
 ]
 RTOL = 2e-2  # the day-ahead plan is one of many within its gap
 CASE = profiles.read_case("mpc")
-SETS = [some for k in range(4) for some in combinations(mpccase.KINDS, k)]
+SETS = [some for k in (1, 2) for some in combinations(mpccase.KINDS, k)]
 
 
-def row(date, kinds):
-    """All three layers with the devices of some kinds."""
+def started(date, kinds):
+    """(layers.Day, rolling.Plan, loosened) where devices of some kinds regulate."""
     own = mpccase.feeder(CASE, "ieee33")
     fleet = mpccase.fleet(CASE, own, "ieee33")
     day = layers.only(mpccase.day(CASE, fleet, date), mpccase.names(CASE, fleet, kinds))
-    key = {"date": date, "kinds": "+".join(kinds) or "none"}
-    if not kinds:
-        return key | {"loosened": 0.0} | mpccase.run(CASE, day, mpc.idle(day.fleet), None)[1]
-    plan, loosened = mpccase.plan(CASE, day)
+    return day, *mpccase.plan(CASE, day)
+
+
+def row(date, kinds):
+    """All three layers."""
+    day, plan, loosened = started(date, kinds)
     window = mpccase.window(CASE, day, plan)
     found = mpccase.run(CASE, day, window, plan, mpccase.fast(CASE, day))[1]
-    return key | {"loosened": loosened} | found
+    return {"date": date, "kinds": "+".join(kinds), "loosened": loosened} | found
 
 
 def run():
     rows = []
-    for date in CASE["day.judged"]:
+    for date in CASE["day.other"]:
         rows += [row(date, kinds) for kinds in SETS]
         print(date, flush=True)
     return pd.DataFrame(rows)
 
 
 def one_point():
-    found = row(CASE["day.date"], ())
+    date, kinds = CASE["day.date"], ("ess",)
+    found = row(date, kinds)
     names = ("loss_mwh", "deviation", "V_low", "V_high")
-    return {k: found[k] for k in ("date", "kinds")}, {k: found[k] for k in names}
+    return {"date": date, "kinds": "ess"}, {k: found[k] for k in names}
