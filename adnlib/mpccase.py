@@ -100,13 +100,13 @@ def pair(units):
 def day(case, own_fleet, date, scale=1.0):
     """layers.Day: real weather and load of a date; scale: of the errors of the day's forecasts.
 
-    phi is fitted on the days that the case does not judge; the load error is drawn from a seed that
+    phi is fitted without the days that the case keeps out; the load error is drawn from a seed that
     depends on the date alone.
     """
     units = (*case["plants.wind_unit"], *case["plants.pv_unit"])
     both, stamp = pair(units), pd.Timestamp(date)
-    judged = pd.DatetimeIndex([*case["day.judged"], case["day.date"]])
-    phi = forecast.persistence(both.error, both.time.normalize().isin(judged))
+    kept_out = pd.DatetimeIndex([*case["day.kept_out"], case["day.date"]])
+    phi = forecast.persistence(both.error, both.time.normalize().isin(kept_out))
     load = profiles.rts_day(date, region=case["day.region"]).load
     rng = np.random.default_rng([case["load.seed"], stamp.dayofyear])
     error = forecast.ar1(len(load), case["load.error"], case["load.phi"] ** (1 / 3), rng)

@@ -1,9 +1,9 @@
 """What the three layers of chapter 25 owe to its choices: one at a time, four days, 33 buses.
 
-study: horizon, error, terminal (no rule for the energy), tornado; choice and value say what was
-changed; as chosen, the day stands in mpc_layers.csv. All with the method `three`; where the plan
-changes (size) `day ahead` as well. Columns of layers.score; energy_off: stored energy at the end
-off that of the plan, in parts of the capacity.
+study: horizon, error, terminal (no rule for the energy), keep (corrections kept), tornado; choice
+and value say what was changed; as chosen, the day stands in mpc_layers.csv. All with the method
+`three`; where the plan changes (size) `day ahead` as well. Columns of layers.score; energy_off:
+stored energy at the end off that of the plan, in parts of the capacity.
 """
 
 from dataclasses import replace
@@ -54,7 +54,7 @@ CASE = profiles.read_case("mpc")
 
 
 def rows(study, choice, value, date, scale=1.0, plants=1.0, optimal=None, both=False,
-         terminal=None, w4=1.0, n_h=None):  # fmt: skip
+         terminal=None, w4=1.0, n_h=None, keep=False):  # fmt: skip
     """Rows of one changed choice on one day."""
     own = mpccase.feeder(CASE, "ieee33")
     fleet = mpccase.fleet(CASE, own, "ieee33", plants)
@@ -67,11 +67,21 @@ def rows(study, choice, value, date, scale=1.0, plants=1.0, optimal=None, both=F
     runs = {"day ahead": (mpc.open_loop(fleet, plan), None)} if both else {}
     runs["three"] = (mpccase.window(CASE, day, plan, **options), mpccase.fast(CASE, day, optimal))
     for method, (controller, fast) in runs.items():
-        trace, found = mpccase.run(CASE, day, controller, plan, fast)
+        trace, found = mpccase.run(CASE, day, controller, plan, fast, keep)
         key = {"study": study, "choice": choice, "value": value, "date": date, "method": method}
         full = sum(b.energy_mwh for b in fleet.batteries)
         off = np.abs(trace.energy[-1] - plan.energy[-1]).sum() / full
         yield key | {"loosened": loosened, "energy_off": off} | found
+
+
+def plan_kept(date):
+    """The day-ahead plan under zones whose corrections are kept."""
+    own = mpccase.feeder(CASE, "ieee33")
+    day = mpccase.day(CASE, mpccase.fleet(CASE, own, "ieee33"), date)
+    plan, _ = mpccase.plan(CASE, day)
+    given = (mpc.open_loop(day.fleet, plan), plan, mpccase.fast(CASE, day), True)
+    key = {"study": "keep", "choice": "plan", "date": date, "method": "day ahead, real time"}
+    return key | mpccase.run(CASE, day, *given)[1]
 
 
 def of_day(date):
@@ -80,8 +90,10 @@ def of_day(date):
         out += rows("tornado", "size", value, date, both=True, plants=value)
     for value in CASE["study.w4"]:
         out += rows("tornado", "w4", value, date, w4=value)
-    for optimal in CASE["study.narrow"]:
-        out += rows("tornado", "optimal interval", optimal[1] - 1, date, optimal=optimal)
+    narrow = CASE["study.narrow"]
+    out += rows("tornado", "optimal interval", narrow[1] - 1, date, optimal=narrow)
+    out += rows("keep", "optimal interval", narrow[1] - 1, date, optimal=narrow, keep=True)
+    out.append(plan_kept(date))
     for n_h in CASE["study.horizons"]:
         out += rows("horizon", "n_h", n_h, date, n_h=n_h)
     for scale in CASE["study.scales"]:

@@ -70,7 +70,7 @@ def row(date, kinds):
 
 def run():
     rows = []
-    for date in CASE["day.other"]:
+    for date in CASE["day.quarterly"]:
         rows += [row(date, kinds) for kinds in SETS]
         print(date, flush=True)
     return pd.DataFrame(rows)
