@@ -57,7 +57,7 @@ def day_ahead(fleet, outlook, w_loss=1.0, w_deviation=1.0, step_h=0.25, loosen=(
     """
     m = round(1 / step_h)
     p_load, q_load, available = (
-        a.reshape(-1, m, a.shape[-1]).mean(axis=1)
+        a.reshape(len(a) // m, m, a.shape[-1]).mean(axis=1)
         for a in (outlook.p_load, outlook.q_load, outlook.available_mw)
     )
     low, high = fleet.q_limits(available)
