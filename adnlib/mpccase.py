@@ -18,8 +18,8 @@ HOME = 3.715  # [MW] nominal load of the feeder that the sizes of the case belon
 
 def feeder(case, name):
     """A feeder of data/feeders, or "pandapower create_...", with the root voltage of the case and
-    a rating of every branch: its own, or `current.margin` times the larger of the nominal load and
-    the rated plants below it."""
+    a rating of every branch: its own, or `current.margin` times the larger of nominal load and
+    banks, and of the rated plants below it."""
     if name.startswith("pandapower"):
         import pandapower.networks
 
@@ -32,9 +32,10 @@ def feeder(case, name):
     for kind in KINDS:
         for bus in at[kind]:
             built[own.index(bus)] += case[f"plants.{kind}_mw"] * size(own) / own.s_base_mva
-    load = np.stack([own.p_load, own.q_load, built], axis=1)[Tree.of(own).order]
-    below = Tree.of(own).below(load)[Tree.of(own).place]
-    rating = np.maximum(np.hypot(below[:, 0], below[:, 1]), below[:, 2])
+    each = np.stack([own.p_load, own.q_load, np.abs(own.b_shunt), built], axis=1)
+    tree = Tree.of(own)
+    p, q, bank, plants = tree.below(each[tree.order])[tree.place].T
+    rating = np.maximum(np.hypot(p, np.maximum(q, bank)), plants)
     rating = case["current.margin"] * np.maximum(rating, 0.01 * rating.max())
     return replace(own, i_max=np.where(np.isfinite(own.i_max), own.i_max, rating))
 
