@@ -1,10 +1,10 @@
-"""A year of 5-minute steps on ieee33 under the rule of chapter 14 and its readings.
+"""Days of a whole year in 5-minute steps on ieee33, under the rule of chapter 14 and its readings.
 
-All days of RTS-GMLC at once, each from half-full storage. Readings: `paper` (active power only
-beyond the limits), `literal` (all zones at the optimal interval), `storage first` and `storage
-last` (literal, with active power of storage before its reactive power and before the active power
-of renewables, or all of storage after all of renewables), `no storage`, `kept` (corrections never
-start anew), `repeated` (measured and corrected four times a step).
+Every fifth day of RTS-GMLC, all at once, each from half-full storage. Readings: `paper` (active
+power only beyond the limits), `literal` (all zones at the optimal interval), `storage first` and
+`storage last` (literal, with active power of storage before its reactive power and before the
+active power of renewables, or all of storage after all of renewables), `no storage`, `kept`
+(corrections never start anew), `repeated` (measured and corrected four times a step).
 Columns: steps with a voltage outside, measured and after; curtailed and lost energy [MWh].
 """
 
@@ -85,8 +85,8 @@ def row(s, case, reading, rule, options):
     return out | dict(zip(("p_storage", "p_renewable", "q_storage", "q_renewable"), used))
 
 
-def days(case, few=slice(None)):
-    load, pv, wind = (a[few] for a in series(profiles.read_case("first_day")))
+def days(case):
+    load, pv, wind = (a[:: case["sweep.days"]] for a in series(profiles.read_case("first_day")))
     return zonecase.setting(case, "ieee33", load, pv, wind)
 
 
