@@ -80,7 +80,8 @@ def workers(n_workers=2, scheduler=None, timeout_s=10):
     with (
         LocalCluster(
             n_workers=n_workers, threads_per_worker=1, processes=True, host=LOOPBACK,
-            dashboard_address=None, silence_logs=50,
+            dashboard_address=f"{LOOPBACK}:0", scheduler_kwargs={"dashboard": False},
+            silence_logs=50,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):  # fmt: skip

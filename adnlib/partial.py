@@ -3,7 +3,8 @@
 A straggler holds up every round of the synchronous iteration. Here the answer of area a, to the
 message (z, lam) that it was sent, updates a's part of the message vector alone,
 
-    s_a = s_a + damping (y_a - z_a),   then z = mean of the copies,   lam = rho (s - z),
+    s_a = s_a + damping (y_a - z_a),   then z = mean of the copies, or what the cloud
+                                       makes of s,   lam = rho (s - z),
 
 while the others work on what they were sent earlier. It is the iteration of `admm` taken block by
 block with old values; it converges for a damping that is small enough for the delays (Peng, Xu,
@@ -50,13 +51,17 @@ class Partial:
 
 
 class Simulated:
-    """Carrier in this process: area k answers after seconds[k] of a simulated clock."""
+    """Carrier in this process: area k answers after seconds[k] of a simulated clock.
+
+    seconds   a number for each area, or a function of its number k called for each answer
+    """
 
     def __init__(self, areas, seconds):
         self.areas, self.seconds, self.clock, self.queue = areas, seconds, 0.0, []
 
     def send(self, k, message):
-        heapq.heappush(self.queue, (self.clock + self.seconds[k], k, message))
+        spent = self.seconds(k) if callable(self.seconds) else self.seconds[k]
+        heapq.heappush(self.queue, (self.clock + spent, k, message))
 
     def next(self):
         """(k, reply) of the area that is ready first; equal times in the order of the areas."""
@@ -78,6 +83,7 @@ def coordinate(
     start=None,
     s=None,
     central=None,
+    master=None,
 ):
     """Use every answer when it comes, until both residuals are at most tol: Partial.
 
@@ -92,7 +98,7 @@ def coordinate(
     if not 0 < damping <= 1:
         raise AdmmError(f"damping is {damping:g}; it lies above 0 and at most at 1")
     check(rho, tol, max_answers=max_answers)
-    net = wiring(areas)
+    net = wiring(areas, master)
     weight, s = rho * weights(scale, net) ** 2, first_message(s, start, net)
     try:
         return _run(carrier, net, weight, s, damping, tol, max_answers, central)
@@ -101,7 +107,7 @@ def coordinate(
 
 
 def _run(carrier, net, weight, s, damping, tol, max_answers, central):
-    z, _ = centre(net, s, weight)
+    z, own = centre(net, s, weight)
     lam, sent, log = weight * (s - z), {}, []
     y, answered, cost = np.full_like(s, np.inf), np.zeros_like(s), np.zeros(len(net.parts))
     used = np.zeros(len(net.parts), int)
@@ -119,21 +125,22 @@ def _run(carrier, net, weight, s, damping, tol, max_answers, central):
         y[i], cost[k], used[k] = reply.y, reply.cost, used[k] + 1
         answered[i] = lam_sent + weight[i] * (reply.y - z_sent)
         s[i] += damping * (reply.y - z_sent)
-        z, _ = centre(net, s, weight)
+        z, own = centre(net, s, weight)
         lam = weight * (s - z)
         primal, dual = largest(y - z), largest(lam - answered)
         log.append((carrier.clock, k, primal, dual))
         if max(primal, dual) <= tol:
             break
         post(k)
+    total = float(cost.sum()) + (own.cost if own else 0.0)
     history = {n: np.array(c) for n, c in zip(("clock", "area", "primal", "dual"), zip(*log))}
     return Partial(
         answers=used,
         clock=carrier.clock,
         residuals=(primal, dual),
         status="converged" if max(primal, dual) <= tol else "max_answers",
-        cost=float(cost.sum()),
-        gap_to_central=None if central is None else (cost.sum() - central) / abs(central),
+        cost=total,
+        gap_to_central=None if central is None else (total - central) / abs(central),
         z=agreed(net, z),
         s=s,
         history=history,

@@ -1,10 +1,13 @@
 """Edges on real worker processes: the same numbers, counted bytes, what happens on a failure."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import warnings
 
 import cvxpy as cp
 import numpy as np
@@ -100,6 +103,16 @@ def test_everything_listens_on_this_machine_only(client):
     heard = [c for pid in pids for c in psutil.Process(pid).net_connections("inet")
              if c.status == psutil.CONN_LISTEN]  # fmt: skip
     assert heard and {c.laddr.ip for c in heard} == {"127.0.0.1"}
+
+
+def test_a_second_cluster_on_the_machine_is_no_reason_to_warn():
+    with socket.socket() as other, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with contextlib.suppress(OSError):  # dask's own port: taken now, by us if by nobody else
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        with cloudedge.workers(1) as client:
+            assert client.submit(abs, -3).result() == 3
 
 
 def test_a_killed_worker_is_replaced_and_the_run_goes_on(client, parts, options, here):
