@@ -217,7 +217,7 @@ def split(study, held=None, share=0.5, cloud=True, worst=False, deviation=1.0, m
     share = share if cloud else 0.0
     edges, parts = [], []
     for piece in areas.cut(study.feeder, study.cuts):
-        part = state(study, piece, held=held, around=around)
+        part = state(study, piece, held=held)
         value = cost(study, part, loss=1 - share, deviation=deviation, worst=worst)
         shared = part.shared if cloud else {k: e for k, e in part.shared.items() if k[:2] in BORDER}
         edges.append(
