@@ -1,4 +1,4 @@
-"""Plans of the day by the five methods of the dcvc paper, on both feeders (chapter 23).
+"""Plans of the day by the methods of the dcvc paper, 33 buses (chapter 23).
 
 A row is a number of a plan: what tap (device root), bank, q (inverter), b (battery) [p.u.] or lost
 (of all batteries), at the hour or interval k. Rows with what = value tell of the run by name (in
@@ -45,7 +45,6 @@ DEPENDS = [
     "adnlib/tree.py",
     "adnlib/wiring.py",
     "data/cases/dcvc33.toml",
-    "data/cases/dcvc123.toml",
     "data/feeders",
     "data/profiles/rts_load_5min.csv.gz",
     "data/profiles/rts_pv_5min.csv.gz",
@@ -53,7 +52,7 @@ DEPENDS = [
     "data/profiles/rts_wind_5min.csv.gz",
 ]
 RTOL = 1e-3
-CASES = ("dcvc33", "dcvc123")
+CASE = "dcvc33"
 LOSS = {"loss": 1.0, "deviation": 0.0}
 
 
@@ -121,22 +120,26 @@ def rows(study, plan, key):
                 yield key | {"what": what, "device": name, "k": k, "value": float(value)}
 
 
-def run():
-    out = []
-    for name in CASES:
-        case = profiles.read_case(name)
-        for method, study in sets(case).items():
-            plan, told = planned(case, method, study)
-            key = {"feeder": study.feeder.name, "method": method}
-            out += rows(study, plan, key)
-            out += [key | {"what": "value", "device": k, "k": 0, "value": float(v)}
-                    for k, v in told.items()]  # fmt: skip
-            print(name, method, told, flush=True)
+def table(name):
+    """All plans of a case."""
+    case, out = profiles.read_case(name), []
+    for method, study in sets(case).items():
+        plan, told = planned(case, method, study)
+        key = {"feeder": study.feeder.name, "method": method}
+        out += rows(study, plan, key)
+        out += [key | {"what": "value", "device": k, "k": 0, "value": float(v)}
+                for k, v in told.items()]  # fmt: skip
+        print(name, method, told, flush=True)
     return pd.DataFrame(out)
 
 
-def one_point():
-    case = profiles.read_case("dcvc33")
-    value = planning.central(sets(case)[3], **LOSS)[1]
-    key = {"feeder": "ieee33", "method": 3, "what": "value", "device": "relaxed"}
+def run():
+    return table(CASE)
+
+
+def one_point(name=CASE):
+    case = profiles.read_case(name)
+    study = sets(case)[3]
+    value = planning.central(study, **LOSS)[1]
+    key = {"feeder": study.feeder.name, "method": 3, "what": "value", "device": "relaxed"}
     return key, {"value": value}
