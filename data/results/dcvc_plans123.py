@@ -1,7 +1,16 @@
-"""Plans of the day by the methods of the dcvc paper, 123 buses (chapter 23); columns of dcvc_plans."""
+"""Plans of the day by the methods of the dcvc paper, 123 buses (chapter 23); as dcvc_plans.
 
+The day is planned in one piece here, also where the method is one of rounds: dcvc_rounds has the
+rounds of its noon hour.
+"""
+
+import resource
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
+from adnlib import interval, planning, profiles
 from tools.sweeps import load
 
 PLANS = load(Path(__file__).with_name("dcvc_plans.py"))
@@ -14,8 +23,33 @@ DEPENDS = [
 RTOL = PLANS.RTOL
 
 
+def planned(case, method, study):
+    kw, told = {3: PLANS.LOSS, 5: {"worst": True}}.get(method, {}), {}
+    if method == 4:
+        held = planning.local_positions(study)
+    else:
+        relaxed, told["relaxed"], _ = planning.central(study, **kw)
+        held = planning.rounded(study, relaxed)
+    plan, told["held"], _ = planning.central(study, held=held, **kw)
+    plan = replace(plan, tap=held[0], bank=held[1])
+    if method != 5:
+        many = PLANS.larger(case, method)
+        plan, left = planning.refined(many, plan, **kw)
+        told |= {"left": len(left), "refined": interval.objective(many, plan)["total"]}
+    told["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return plan, told
+
+
 def run():
-    return PLANS.table(CASE)
+    case, out = profiles.read_case(CASE), []
+    for method, study in PLANS.sets(case).items():
+        plan, told = planned(case, method, study)
+        key = {"feeder": study.feeder.name, "method": method}
+        out += PLANS.rows(study, plan, key)
+        out += [key | {"what": "value", "device": k, "k": 0, "value": float(v)}
+                for k, v in told.items()]  # fmt: skip
+        print(CASE, method, told, flush=True)
+    return pd.DataFrame(out)
 
 
 def one_point():
