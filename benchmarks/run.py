@@ -28,6 +28,7 @@ SUBJECTS = (
     "cones",
     "misocp",
     "admm_speed",
+    "dcvc_speed",
 )
 PACKAGES = (
     "adnlib",
