@@ -1,4 +1,4 @@
-"""ADMM between areas: what a round costs beside its solvers, variants, growth with the feeder.
+"""ADMM between areas: what a round costs beside its solvers, on workers, growth with the feeder.
 
 round   ieee33 in three areas, 24 h, loss and deviation, PV with reactive power. Solvers alone is
         Clarabel.solve() on the set-up problems of the areas with the same messages, nothing else.
@@ -6,6 +6,10 @@ round   ieee33 in three areas, 24 h, loss and deviation, PV with reactive power.
         problems with parameters. All do the same rounds.
 to 1e-3 the same day to 1e-3 p.u.: variants, flat start, 500 rounds at most; the whole feeder in
         one problem beside it. gap: cost over the whole feeder's, less 1.
+workers two equal areas of a generated feeder, on one worker process and on two, the same rounds;
+        the same in this process beside them. With two idle cores two workers would take half the
+        time of one, but for what the cloud does, what travels, and the areas themselves, which a
+        worker is sent and sets up anew in each run.
 grow    one hour on a generated feeder (benchmarks/trees.py), 6 % voltage drop, in areas of about
         AREA buses, weighted with Anderson acceleration, to 1e-3 p.u.; rounds in the note.
 """
@@ -13,7 +17,7 @@ grow    one hour on a generated feeder (benchmarks/trees.py), 6 % voltage drop, 
 import cvxpy as cp
 import numpy as np
 
-from adnlib import admm, areas, read_feeder, solve, subproblem
+from adnlib import admm, areas, cloudedge, read_feeder, solve, subproblem
 from benchmarks import timing, trees
 
 CUTS, HOURS, AREA = (9, 26), 24, 33
@@ -21,10 +25,12 @@ SIZES = (100, 200, 400, 800, 1600)
 SECONDS = {100: 2, 200: 4, 400: 8, 800: 20, 1600: 60}
 WANTED_ROUND, WANTED_ROUNDS = 1.2, 0.5
 PLAIN, MOST = (1.0, 3.0), 500
+BUSES, ROUNDS = 400, 10  # of `workers`
 
 
 def steps(small):
     out = [("a round", 15, lambda: a_round(small)), ("to 1e-3", 40, lambda: to_milli(small))]
+    out.append(("workers", 60, lambda: on_workers(small)))
     for n in SIZES[: 1 if small else None]:
         out.append((f"{n} buses", SECONDS[n], lambda n=n: grow(n, small)))
     return out
@@ -160,6 +166,31 @@ def to_milli(small):
     return out
 
 
+def on_workers(small):
+    """One worker, two, and this process, in turns; both clusters stay up meanwhile."""
+    n_buses, hours, rounds = (33, 2, 2) if small else (BUSES, HOURS, ROUNDS)
+    feeder, load = trees.feeder(n_buses), load_factors(hours)
+    cuts = areas.split(feeder, 2)
+    _, parts = cut_up(feeder, cuts, load)
+    given = options(feeder, cuts) | {"tol": 0, "max_iter": rounds}
+    here = admm.coordinate(parts, **given)
+    with cloudedge.workers(1) as one, cloudedge.workers(2) as two:
+        jobs = {
+            "two workers": lambda: cloudedge.coordinate(two, parts, **given),
+            "one worker": lambda: cloudedge.coordinate(one, parts, **given),
+            "this process": lambda: admm.coordinate(parts, **given),
+        }
+        for name in ("two workers", "one worker"):
+            found, _ = jobs[name]()
+            if np.abs(found.s - here.s).max() > 1e-8:
+                raise AssertionError(f"{name} and this process differ")
+        seconds = timing.alternate(jobs, 1 if small else 5)
+    rows = timing.rows(
+        "admm_speed", n_buses, 1, seconds, "two workers", note=dict.fromkeys(jobs, "workers")
+    )
+    return [row | {"rounds": rounds, "gap": np.nan} for row in rows]
+
+
 def grow(n_buses, small):
     feeder, load = trees.feeder(n_buses), np.ones(1)
     cuts = areas.split(feeder, max(2, round(n_buses / AREA)))
@@ -196,6 +227,9 @@ def checks(rows):
         share = rounds["weighted, Anderson"] / min(plain)
         out.append(("rounds of weighted, Anderson over plain's best", share,
                     f"<= {WANTED_ROUNDS}", share <= WANTED_ROUNDS))  # fmt: skip
+    for row in rows:
+        if row["note"] == "workers" and row["method"] != "two workers":
+            out.append((f"{row['method']} over two workers", row["ratio"], "", True))
     mine = {r["size"]: r for r in rows if r["method"] == "by buses"}
     if len(mine) > 1:
         for what, key in (("seconds", "min_s"), ("rounds", "rounds")):

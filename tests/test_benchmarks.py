@@ -152,6 +152,8 @@ def test_the_smallest_sizes_run(capsys, monkeypatch):
         assert rows and all(row["subject"] == subject and row["median_s"] > 0 for row in rows)
     names = {row["method"] for row in tables["batch"]}
     assert {batch.OURS, batch.NEWTON, batch.LOOP} <= names
+    names = {row["method"] for row in tables["admm_speed"]}
+    assert {"coordinate", "one worker", "two workers", "by buses"} <= names
 
 
 def test_a_missing_peer_is_skipped_and_said(monkeypatch, capsys):

@@ -180,6 +180,28 @@ def test_without_waiting_the_straggler_is_asked_less_and_the_end_is_the_same(par
     np.testing.assert_array_equal(again.s, late.s)
 
 
+def test_without_waiting_with_a_cloud_of_its_own(parts, options):
+    cloud, edges = parts[0], parts[1:]
+    with_cloud = admm.coordinate(edges, cloud, **options)
+    found = partial.coordinate(
+        partial.Simulated(edges, [1, 4]), edges, master=cloud, central=with_cloud.cost, **options
+    )
+    assert found.status == "converged" and abs(found.gap_to_central) < 1e-3
+    assert found.answers[1] < found.answers[0] and found.z.keys() == with_cloud.z.keys()
+    for label, value in with_cloud.z.items():
+        assert found.z[label] == pytest.approx(value, abs=1e-2)
+    with pytest.raises(admm.AdmmError, match="master"):
+        partial.coordinate(partial.Simulated(edges, [1, 4]), edges, master=edges[0], **options)
+
+
+def test_seconds_may_be_a_function(parts, options):
+    given = options | {"tol": 1e-2}
+    fixed = partial.coordinate(partial.Simulated(parts, [1, 1, 3]), parts, **given)
+    drawn = partial.coordinate(partial.Simulated(parts, lambda k: [1, 1, 3][k]), parts, **given)
+    assert drawn.clock == fixed.clock
+    np.testing.assert_array_equal(drawn.s, fixed.s)
+
+
 def test_equally_fast_areas_are_asked_equally_often(parts, options):
     late = partial.coordinate(partial.Simulated(parts, [1, 1, 1]), parts, **options)
     assert np.ptp(late.answers) <= 1
