@@ -29,6 +29,7 @@ SUBJECTS = (
     "misocp",
     "admm_speed",
     "dcvc_speed",
+    "siting_speed",
 )
 PACKAGES = (
     "adnlib",

@@ -50,7 +50,7 @@ def problem(name, case):
 def run():
     case, rows = profiles.read_case("siting"), []
     for name in CASES:
-        work = case["bound.work" + ("_large" if name == "ieee123" else "")]
+        work = case["bound.work"]
         found = certified.solve(problem(name, case), gap=case["bound.gap"], work_limit=work)
         rows.append({"case": name, "status": found.status, "value_mwh": found.value,
                      "bound_mwh": found.bound, "work": work})  # fmt: skip
