@@ -8,6 +8,7 @@ import resource
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from adnlib import interval, planning, profiles
@@ -23,6 +24,16 @@ DEPENDS = [
 RTOL = PLANS.RTOL
 
 
+def larger(case, method):
+    """The reduced set, and the two scenarios with most and least PV, at no probability."""
+    study = interval.study_of(case, common=method == 3)
+    few = interval.fewer(study, case["scenarios.refine"])
+    plants = np.bincount([study.owner[study.feeder.index(b)] for b in study.devices.pv])
+    order = np.argsort(study.factors[..., 0] @ plants, kind="stable")
+    far = study.factors[order[[0, 1, -2, -1]]]
+    return few.with_scenarios(np.concatenate([few.factors, far]), np.r_[few.prob, np.zeros(4)])
+
+
 def planned(case, method, study):
     kw, told = {3: PLANS.LOSS, 5: {"worst": True}}.get(method, {}), {}
     if method == 4:
@@ -33,7 +44,7 @@ def planned(case, method, study):
     plan, told["held"], _ = planning.central(study, held=held, **kw)
     plan = replace(plan, tap=held[0], bank=held[1])
     if method != 5:
-        many = PLANS.larger(case, method)
+        many = larger(case, method)
         plan, left = planning.refined(many, plan, **kw)
         told |= {"left": len(left), "refined": interval.objective(many, plan)["total"]}
     told["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
