@@ -1,7 +1,8 @@
 """What the choices behind dcvc's comparison do to it (chapter 23), on the days of both feeders.
 
-A row is a choice changed alone, with k scenarios in the joint problem (base: scenarios, k = 2): methods 2 and 3 planned centrally, positions rounded, the rest
-solved again, then replayed in the exact flow of all representative scenarios. deviation: mean of
+A row is a choice changed alone, with k scenarios in the joint problem (base: choice scenarios,
+k = 1): methods 2 and 3 planned centrally, positions rounded, the rest solved again, then replayed
+in the exact flow of all representative scenarios. deviation: mean of
 |V - 1| over buses, intervals and scenarios [p.u.]; loss: mean of lines and batteries [kW]; worst:
 largest |V - 1|. relaxed, held: objectives of method 2 with positions continuous and whole, in the
 exact flow of the whole set for `all`. k: scenarios of the joint problem; memory: of the process so
@@ -55,9 +56,10 @@ def whole_positions(study, plan):
 
 
 def compared(study, common, few):
-    """Methods 1, 2 and 3 on a study with all its scenarios."""
+    """Methods 1, 2 and, with a common set, 3 on a study with all its scenarios."""
     out = judged(study, interval.nothing(study), "1")
-    for method, own, kw in ((2, study, {}), (3, common, PLANS.LOSS)):
+    ways = ((2, study, {}), (3, common, PLANS.LOSS))
+    for method, own, kw in ways[: 1 if common is None else 2]:
         joint = interval.fewer(own, few)
         plan, value, _ = planning.central(joint, **kw)
         held = whole_positions(joint, plan)
@@ -89,7 +91,7 @@ def mapped(case, mapping):
 
 def run():
     case, out = profiles.read_case("dcvc33"), []
-    few, half = case["scenarios.few"], 2
+    few = case["scenarios.few"]
 
     def add(name, value, k, studies):
         key = {"feeder": studies[0].feeder.name, "choice": name, "value": value, "k": k}
@@ -100,10 +102,10 @@ def run():
         add("scenarios", str(k), k, both(case))
     for name, (key, values) in CHANGES.items():
         for value in values:
-            add(name, str(value), half, both(changed(case, key, value)))
+            add(name, str(value), 1, both(changed(case, key, value)))
     case = profiles.read_case("dcvc123")
     for mapping in MAPPINGS:
-        add("mapping", mapping, 1, mapped(case, mapping))
+        add("mapping", mapping, 1, (mapped(case, mapping)[0], None))
     return pd.DataFrame(out)
 
 

@@ -1,7 +1,8 @@
 """Plans of the day by the methods of the dcvc paper, 123 buses (chapter 23); as dcvc_plans.
 
 The day is planned in one piece here, also where the method is one of rounds: dcvc_rounds has the
-rounds of its noon hour.
+rounds of its noon hour. Set-points are solved again in the hours in which the band is left in one
+of the scenarios of `larger`; hours: how many.
 """
 
 import resource
@@ -11,13 +12,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adnlib import interval, planning, profiles
+from adnlib import interval, planning, profiles, realtime
 from tools.sweeps import load
 
 PLANS = load(Path(__file__).with_name("dcvc_plans.py"))
 CASE = "dcvc123"
 DEPENDS = [
     *(a for a in PLANS.DEPENDS if a != "data/cases/dcvc33.toml"),
+    "adnlib/consensus.py",
+    "adnlib/leader.py",
+    "adnlib/linflow.py",
+    "adnlib/metropolis.py",
+    "adnlib/realtime.py",
     "data/cases/dcvc123.toml",
     "data/results/dcvc_plans.py",
 ]
@@ -34,6 +40,18 @@ def larger(case, method):
     return few.with_scenarios(np.concatenate([few.factors, far]), np.r_[few.prob, np.zeros(4)])
 
 
+def refined(many, plan, **kw):
+    """(Plan, hours solved again, intervals left): in hours in which the band is left, as there."""
+    out = ~realtime.inside(interval.replay(many, plan), many.band)
+    q, found, left = plan.q.copy(), np.flatnonzero(out.any(axis=1).reshape(many.n_h, -1).any(1)), 0
+    for h in found:
+        t = slice(h * many.per_hour, (h + 1) * many.per_hour)
+        part = {"tap": plan.tap[[h]], "bank": plan.bank[[h]], "b": plan.b[t], "lost": plan.lost[t]}
+        one, bad = planning.refined(many.hours(h, h + 1), replace(plan, q=q[t], **part), **kw)
+        q[t], left = one.q, left + len(bad)
+    return replace(plan, q=q), len(found), left
+
+
 def planned(case, method, study):
     kw, told = {3: PLANS.LOSS, 5: {"worst": True}}.get(method, {}), {}
     if method == 4:
@@ -45,8 +63,8 @@ def planned(case, method, study):
     plan = replace(plan, tap=held[0], bank=held[1])
     if method != 5:
         many = larger(case, method)
-        plan, left = planning.refined(many, plan, **kw)
-        told |= {"left": len(left), "refined": interval.objective(many, plan)["total"]}
+        plan, told["hours"], told["left"] = refined(many, plan, **kw)
+        told |= {"refined": interval.objective(many, plan)["total"]}
     told["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return plan, told
 
