@@ -1,8 +1,9 @@
 """Plans of the day by the methods of the dcvc paper, 123 buses (chapter 23); as dcvc_plans.
 
 The day is planned in one piece here, also where the method is one of rounds: dcvc_rounds has the
-rounds of its noon hour. Set-points are solved again in the hours in which the band is left in one
-of the scenarios of `larger`; hours: how many.
+rounds of its noon hour. Set-points of methods 2 and 4 are solved again in the hours in which the
+band is left in one of the scenarios of `larger`; hours: how many. Methods 3 and 5 keep those of
+their joint problem.
 """
 
 import resource
@@ -73,7 +74,7 @@ def planned(case, method, study):
         held = planning.rounded(study, relaxed)
     plan, told["held"], _ = central(study, held=held, **kw)
     plan = replace(plan, tap=held[0], bank=held[1])
-    if method != 5:
+    if method in (2, 4):
         many = larger(case, method)
         plan, told["hours"], told["left"] = refined(many, plan, **kw)
         told |= {"refined": interval.objective(many, plan)["total"]}
