@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from adnlib import interval, planning, profiles, realtime
+from adnlib import areacontrol, interval, planning, profiles
 from benchmarks import timing
 
 CASES, N, HOUR = ("dcvc33", "dcvc123"), 5000, 12
@@ -59,11 +59,13 @@ def real_time(small):
         held = planning.rounded(study, relaxed)
         plan = replace(planning.central(study, held=held)[0], tap=held[0], bank=held[1])
     rng = np.random.default_rng(case["scenarios.seed"])
-    drawn = realtime.draw(study, 500 if small else N, rng, case["pv.beta"], case["load.std"])
+    drawn = areacontrol.draw(study, 500 if small else N, rng, case["pv.beta"], case["load.std"])
     options = {k: case[f"real_time.{k}"] for k in ("graph", "push", "split", "kappa", "most")}
 
     def job():
-        return realtime.correct(study, plan, realtime.instants(study, plan, *drawn), **options)
+        return areacontrol.correct(
+            study, plan, areacontrol.instants(study, plan, *drawn), **options
+        )
 
     done = job()
     note = f"{done.violated.sum()} violated, {(~done.solved).sum()} left"

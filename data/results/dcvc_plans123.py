@@ -14,7 +14,7 @@ import cvxpy as cp
 import numpy as np
 import pandas as pd
 
-from adnlib import areas, interval, planning, profiles, realtime, solve
+from adnlib import areacontrol, areas, interval, planning, profiles, solve
 from tools.sweeps import load
 
 PLANS = load(Path(__file__).with_name("dcvc_plans.py"))
@@ -27,7 +27,7 @@ DEPENDS = [
     "adnlib/leader.py",
     "adnlib/linflow.py",
     "adnlib/metropolis.py",
-    "adnlib/realtime.py",
+    "adnlib/areacontrol.py",
     "data/cases/dcvc123.toml",
     "data/results/dcvc_plans.py",
 ]
@@ -46,7 +46,7 @@ def larger(case, method):
 
 def refined(many, plan, **kw):
     """(Plan, hours solved again, intervals left): in hours in which the band is left, as there."""
-    out = ~realtime.inside(interval.replay(many, plan), many.band)
+    out = ~areacontrol.inside(interval.replay(many, plan), many.band)
     q, found, left = plan.q.copy(), np.flatnonzero(out.any(axis=1).reshape(many.n_h, -1).any(1)), 0
     for h in found:
         t = slice(h * many.per_hour, (h + 1) * many.per_hour)
