@@ -30,6 +30,7 @@ SUBJECTS = (
     "admm_speed",
     "zones_speed",
     "mpc_speed",
+    "dcvc_speed",
     "siting_speed",
 )
 PACKAGES = (
