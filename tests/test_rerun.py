@@ -59,7 +59,9 @@ def test_a_chapter_runs_with_other_parameters_and_stays_as_it_was(chapter, tmp_p
 def test_a_failing_cell_is_reported_and_stored(chapter, tmp_path, capsys):
     out = tmp_path / "out.ipynb"
     assert main(str(chapter), "MORE={'stop': 1}", "--out", str(out)) == 1
-    assert "AssertionError" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("cell 2 of the notebook:") and "AssertionError" in said
+    assert "\x1b" not in said
     assert [o.ename for o in read(out).cells[2].outputs if "ename" in o] == ["AssertionError"]
 
 

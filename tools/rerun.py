@@ -9,6 +9,7 @@ traceback in the cell that failed.
 
 import ast
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -87,6 +88,16 @@ def with_parameters(nb, values):
     return nb
 
 
+def traceback(nb):
+    """Which cell failed and how, without the colours of a terminal."""
+    for place, cell in enumerate(nb.cells):
+        for out in cell.get("outputs", ()):
+            if out.output_type == "error":
+                lines = "\n".join(out.traceback)
+                return f"cell {place} of the notebook:\n" + re.sub(r"\x1b\[[\d;]*m", "", lines)
+    return "no cell shows an error"
+
+
 def rerun(path, values, out):
     """Execute the notebook `path` with `values`, write it to `out`; the error's text, or None."""
     steady()
@@ -103,8 +114,8 @@ def rerun(path, values, out):
     try:
         client.execute()
         number(nb)
-    except CellExecutionError as error:
-        failed = str(error)
+    except CellExecutionError:
+        failed = traceback(nb)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text_of(nb), encoding="utf8", newline="\n")
     return failed
