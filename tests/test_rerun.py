@@ -8,7 +8,7 @@ import pytest
 from adnlib import claims
 from tools import ROOT
 from tools.notebooks import read
-from tools.rerun import ParameterError, main, parameters, replaced, with_parameters
+from tools.rerun import ParameterError, main, parameters, replaced, rerun, with_parameters
 
 STUDIES = sorted((ROOT / "notebooks").glob("2[0-9]_*.ipynb"))
 SETTING = """FEEDER = "ä33"  # also "b"
@@ -107,3 +107,15 @@ def test_a_chapter_without_parameters_says_so():
 def test_every_case_study_has_a_feeder_to_change(path):
     nb = with_parameters(read(path), {"FEEDER": "another"})
     assert any("FEEDER" in c.source and "'another'" in c.source for c in nb.cells)
+
+
+WHOLE = {"22_cecd": {"FEEDER": "pandapower create_cigre_network_mv"}}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_case_study_runs_whole_on_another_network(name, tmp_path):
+    path, out = ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "out.ipynb"
+    assert rerun(path, WHOLE[name], out) is None
+    code = [c for c in read(out).cells if c.cell_type == "code"]
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+    assert any("pandapower agrees within 1e-6 p.u.: True" in text for text in shown(out))
