@@ -18,7 +18,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := book
-.PHONY: book test lab record bench extract sweeps lock site clean help venv
+.PHONY: book test lab record bench extract sweeps lock newest site clean help venv
 .NOTPARALLEL:
 
 book: $(STAMP) ## execute what changed and build the book into _build/html
@@ -37,7 +37,8 @@ record: $(STAMP) ## execute the chapters in place (one: make record NB=notebooks
 	@echo "record: executing $(or $(NB),all chapters) in place"
 	@rm -rf _build/claims
 	@ADNLIB_RECORD_CLAIMS=$(CURDIR)/_build/claims $(PY) -m tools.notebooks run $(NB)
-	@if [ -d _build/claims ]; then $(PY) -m adnlib.claims record _build/claims; fi
+	@if [ -d _build/claims ]; then $(PY) -m adnlib.claims record _build/claims; \
+	  $(PY) -m tools.notebooks run notebooks/31_claims.ipynb; fi
 	@$(PY) -m tools.readme
 
 bench: $(STAMP) ## time the methods against established packages (own environment)
@@ -66,6 +67,12 @@ lock: ## resolve requirements.txt into requirements.lock
 	  --no-emit-index-url --no-emit-find-links -o _build/requirements.lock -
 	@! grep -nE '://|file:' _build/requirements.lock || { echo "an address in the lock"; exit 1; }
 	@mv _build/requirements.lock requirements.lock
+
+newest: ## run the nets against the newest versions that requirements.txt admits (own environment)
+	@echo "newest: the nets against the newest versions that requirements.txt admits"
+	@$(PYTHON) -m venv --clear _build/newest-env
+	@_build/newest-env/bin/python -m pip install -q --upgrade -r requirements.txt
+	@_build/newest-env/bin/python -m tools.nets
 
 site: book ## one static folder _build/site and a zip, fit for any host
 	@echo "site: copying the pages to _build/site"

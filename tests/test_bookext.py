@@ -3,7 +3,7 @@
 import pytest
 from docutils.core import publish_doctree
 
-from tools.bookext import as_rest
+from tools.bookext import as_rest, launch_options
 
 DOCSTRINGS = {
     "|V - V_linear| <= rho * |w|, see `existence` and x_.": "|V - V_linear| <= rho * |w|",
@@ -19,3 +19,11 @@ def test_docstring_has_no_warning_and_loses_nothing(text, shown):
     lines = "\n".join(as_rest(text.split("\n")))
     page = publish_doctree(lines, settings_overrides={"halt_level": 2, "report_level": 2})
     assert shown in page.astext()
+
+
+def test_launch_buttons_need_the_address_of_the_repository_and_nothing_else():
+    without = '[project]\nname = "a"\n'
+    assert launch_options(without) == {}
+    found = launch_options(without + '[project.urls]\nRepository = "https://example.org/a/b/"\n')
+    assert found["repository_url"] == "https://example.org/a/b"
+    assert {"binderhub_url", "colab_url"} <= set(found["launch_buttons"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import BUILD, browser, chromium, htmlcheck
+from tools import BUILD, ROOT, browser, chromium, htmlcheck
 
 HTML = BUILD / "html"
 pytestmark = pytest.mark.book
@@ -133,3 +133,50 @@ def test_bad_tex_is_found(program, tmp_path, tex, complaint):
 def test_fault_is_found(program, tmp_path, fault, complaint):
     found = problems(program, tmp_path, **fault)
     assert any(complaint in line for line in found), found
+
+
+LEDGER = """<table class="ledger" id="ledger"><thead><tr><th>claim</th><th>paper says</th>
+<th>ours</th><th>verdict</th><th>why</th></tr></thead><tbody>
+<tr data-paper="dcp" data-verdict="yes"><td>Loss falls</td><td>9</td><td>10</td><td>holds</td>
+<td></td></tr><tr data-paper="mpc" data-verdict="no"><td>Loss rises</td><td>x</td><td>2</td>
+<td>does not hold</td><td>wind</td></tr><tr data-paper="mpc" data-verdict="yes"><td>Quick</td>
+<td>10</td><td>-3</td><td>holds</td><td></td></tr></tbody></table>"""
+
+
+@pytest.fixture
+def ledger(program, tmp_path):
+    """A page with three claims and the script of the ledger."""
+    shutil.copyfile(ROOT / "book" / "_static" / "ledger.js", tmp_path / "ledger.js")
+    text = PAGE.format(head='<script defer src="ledger.js"></script>', body=LEDGER)
+    (tmp_path / "index.html").write_text(text, encoding="utf8")
+    with browser.serve(tmp_path) as base:
+        page = program.new_page()
+        page.goto(f"{base}/index.html")
+        yield page
+        page.close()
+
+
+def shown(page):
+    return page.locator("#ledger tbody tr:visible td:first-child").all_text_contents()
+
+
+def test_ledger_is_searched_and_filtered(ledger):
+    assert len(shown(ledger)) == 3 and ledger.get_by_role("status").inner_text() == "3 of 3 claims"
+    ledger.get_by_label("verdict").select_option(label="holds")
+    assert shown(ledger) == ["Loss falls", "Quick"]
+    ledger.get_by_label("paper").select_option("mpc")
+    assert shown(ledger) == ["Quick"]
+    ledger.get_by_label("verdict").select_option("")
+    ledger.get_by_label("search").fill("WIND loss")
+    assert shown(ledger) == ["Loss rises"]
+    assert ledger.get_by_role("status").inner_text() == "1 of 3 claims"
+
+
+def test_ledger_is_sorted_by_number_and_by_word(ledger):
+    ledger.get_by_role("button", name="ours").click()
+    assert shown(ledger) == ["Quick", "Loss rises", "Loss falls"]
+    ledger.get_by_role("button", name="ours").click()
+    assert shown(ledger) == ["Loss falls", "Loss rises", "Quick"]
+    ledger.get_by_role("button", name="paper says").click()
+    assert shown(ledger) == ["Loss falls", "Quick", "Loss rises"]  # words behind numbers
+    assert ledger.locator("th[aria-sort=ascending]").count() == 1

@@ -5,13 +5,12 @@ shows, the heading of the chapter under which it stands, and one or more anchors
 a label "(x)=" or an equation's label) parted by commas.
 """
 
-import ast
 import re
 
 import pandas as pd
 import pytest
 
-from adnlib import export, read_feeder
+from adnlib import export, ledger, read_feeder
 from tools import ROOT
 from tools.notebooks import read
 
@@ -21,17 +20,6 @@ EXPORTS = sorted({p.parent for p in (ROOT / "data" / "results").rglob("net.json"
 
 def cells(path, kind):
     return [cell for cell in read(path).cells if cell.cell_type == kind]
-
-
-def checklist(path):
-    """The literal rows of CHECKLIST, or None."""
-    for cell in cells(path, "code"):
-        if "CHECKLIST = [" not in cell.source:
-            continue
-        for node in ast.parse(cell.source).body:
-            if isinstance(node, ast.Assign) and node.targets[0].id == "CHECKLIST":
-                return ast.literal_eval(node.value)
-    return None
 
 
 def tables(path):
@@ -73,7 +61,7 @@ def faults(rows, sections, names):
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_checklist_is_complete_and_leads_somewhere(path):
-    rows = checklist(path)
+    rows = ledger.checklist(path.stem)
     assert rows, "the chapter has no CHECKLIST of (item, section, where)"
     assert list(faults(rows, headings(path), anchors(path))) == []
     assert len(rows) + 1 in tables(path), "the table of the checklist is not shown whole"
@@ -81,7 +69,7 @@ def test_checklist_is_complete_and_leads_somewhere(path):
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_figure_of_a_study_is_on_its_checklist(path):
-    rows = checklist(path)
+    rows = ledger.checklist(path.stem)
     named = {a for row in rows for a in row[2].split(", ")}
     figures = {name for name in anchors(path) if name.startswith("fig-")}
     assert figures - named == set()

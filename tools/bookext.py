@@ -2,16 +2,44 @@
 
 import re
 import shutil
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
-from tools import steady
+from tools import ROOT, steady
 from tools.book import guard
 
 MATHJAX = "mathjax/tex-chtml-full.js"
 CITATIONS = '<div class="citation-list">'
 SPAN = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`\n]+`)")
 FONTS = "mathjax/output/chtml/fonts/woff-v2"
+
+
+def launch_options(pyproject):
+    """Options of the theme for buttons that open a chapter elsewhere; none without an address.
+
+    pyproject: text of pyproject.toml, whose [project.urls] Repository is the one place in which the
+    address of the published repository stands.
+    """
+    address = tomllib.loads(pyproject)["project"].get("urls", {}).get("Repository")
+    if not address:
+        return {}
+    buttons = {
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+        "notebook_interface": "jupyterlab",
+    }
+    return {
+        "repository_url": address.rstrip("/"),
+        "repository_branch": "main",
+        "path_to_docs": "",
+        "use_repository_button": True,
+        "launch_buttons": buttons,
+    }
+
+
+def add_launch_buttons(app, config):
+    config.html_theme_options.update(launch_options((ROOT / "pyproject.toml").read_text("utf8")))
 
 
 def drop_stale(app, config):
@@ -71,6 +99,7 @@ def mend_docstring(app, what, name, obj, options, lines):
 def setup(app):
     app.config.mathjax_path = MATHJAX
     app.connect("config-inited", drop_stale)
+    app.connect("config-inited", add_launch_buttons)
     app.connect("autodoc-process-docstring", mend_docstring)
     app.connect("html-page-context", mend_body)
     app.connect("build-finished", copy_mathjax)

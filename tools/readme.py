@@ -8,8 +8,8 @@ import base64
 from tools import ROOT
 from tools.notebooks import read
 
-PICTURE = ROOT / "book" / "_static" / "day.png"
-CHAPTER, FIGURE = "01_feeder_and_day.ipynb", "fig-01-voltages"
+PICTURE = ROOT / "book" / "_static" / "verdicts.png"
+CHAPTER, FIGURE = "31_claims.ipynb", "fig-31-verdicts"
 
 
 def figure(chapter=CHAPTER, name=FIGURE):
