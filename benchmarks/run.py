@@ -2,7 +2,8 @@
 
 One thread everywhere. Prints what it does and the time left, a table, the requirements with PASS or
 BELOW TARGET (never a failure: a busy machine is no bug), and writes results/<subject>.csv and
-results/machine.json. With --small the smallest sizes only, and nothing is written.
+results/machine.json. With --small the smallest sizes only, and nothing is written. With --case the
+named cases of a subject that has them (misocp) are measured anew, in place of the stored ones.
 """
 
 import argparse
@@ -55,6 +56,7 @@ def main(arguments=None):
     parser.add_argument("subject", nargs="*", help=f"one of {', '.join(SUBJECTS)}; none: all")
     parser.add_argument("--small", action="store_true", help="smallest sizes, nothing written")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the results")
+    parser.add_argument("--case", action="append", default=[], help="measure this case only")
     asked = parser.parse_args(arguments)
     unknown = sorted(set(asked.subject) - set(SUBJECTS))
     if unknown:
@@ -63,7 +65,9 @@ def main(arguments=None):
     say_missing()
     chosen = [s for s in SUBJECTS if s in asked.subject or not asked.subject]
     before = machine()
-    tables = measure(chosen, asked.small)
+    tables = measure(chosen, asked.small, asked.case)
+    if asked.case:
+        tables = {s: stored_rest(s, asked.case, asked.out) + rows for s, rows in tables.items()}
     for subject, rows in tables.items():
         report(subject, rows)
     if not asked.small:
@@ -84,10 +88,23 @@ def say_missing():
             print(f"{package} is not installed: {what}")
 
 
-def measure(subjects, small):
+def stored_rest(subject, cases, folder):
+    """Stored rows of a subject but those of these cases."""
+    import pandas as pd
+
+    table = pd.read_csv(folder / f"{subject}.csv", keep_default_na=False)
+    rest = table[~table["case"].isin(cases)]
+    numbers = [c for c in table if c not in ("subject", "method", "note", "case")]
+    return rest.assign(**rest[numbers].apply(pd.to_numeric)).to_dict("records")
+
+
+def measure(subjects, small, cases=()):
     """{subject: rows}, with a line for each step and the time that is left."""
     modules = {s: importlib.import_module(f"benchmarks.{s}") for s in subjects}
     plan = [(s, *step) for s in subjects for step in modules[s].steps(small)]
+    if unknown := sorted(set(cases) - {label for _, label, _, _ in plan}):
+        raise SystemExit(f"there is no case {unknown[0]!r}; there are {[p[1] for p in plan]}")
+    plan = [p for p in plan if not cases or p[1] in cases]
     tables, start, done = {s: [] for s in subjects}, time.perf_counter(), 0.0
     total = sum(weight for _, _, weight, _ in plan)
     for k, (subject, label, weight, job) in enumerate(plan, 1):
