@@ -3,10 +3,13 @@
 rounds     the hour from 12:00 in quarters with a few scenarios (data/cases/dcvc33, dcvc123): plain
            ADMM at each of its penalties, and chapter 9's weights with Anderson acceleration, from
            the same start to the same residuals of 1e-3 p.u.; gap: cost over that of one piece, - 1.
+           A plain run is given up after twice the rounds of the fast one: its rounds are then
+           a least number. data/results/dcvc_rounds.csv has the same runs to their end.
 real time  5000 instants of the day on 33 buses under a plan, through the exact flow, those outside
            the band corrected by consensus in their subnetworks. The plan is the dispatch of the day
            for one scenario (small: the taps alone), made before the clock starts; the note says how
-           many instants violated and how many were left.
+           many instants violated, how many were left, and the processor time of one run, which a
+           busy machine does not stretch as it does the seconds.
 """
 
 import time
@@ -18,6 +21,7 @@ from adnlib import areacontrol, interval, planning, profiles
 from benchmarks import timing
 
 CASES, N, HOUR = ("dcvc33", "dcvc123"), 5000, 12
+GIVE_UP = 2
 WANTED_ROUNDS, WANTED_GAP, WANTED_S = 0.5, 1e-3, 5.0
 
 
@@ -38,15 +42,16 @@ def rounds(name, small):
     penalties = case["admm.rho"][1:2] if small else case["admm.rho"]
     ways = {"weighted, Anderson": {}}
     ways |= {f"plain, rho {r:g}": {"memory": 0, "scale": None, "rho": r} for r in penalties}
-    out = []
+    out, most = [], case["admm.most"]
     for way, options in ways.items():
         since = time.perf_counter()
-        found, _ = pair.run(tol=1e-3, max_iter=case["admm.most"], central=central, **options)
+        found, _ = pair.run(tol=1e-3, max_iter=most, central=central, **options)
         seconds = {way: np.array([time.perf_counter() - since])}
+        if not out:
+            most = min(most, GIVE_UP * found.iterations)
         (row,) = timing.rows("dcvc_speed", study.feeder.n + 1, few, seconds, None,
                              note={way: f"rounds, {found.status}"})  # fmt: skip
-        count = found.iterations if found.status == "converged" else np.inf
-        out.append(row | {"rounds": count, "gap": found.gap_to_central})
+        out.append(row | {"rounds": found.iterations, "gap": found.gap_to_central})
     return out
 
 
@@ -67,8 +72,10 @@ def real_time(small):
             study, plan, areacontrol.instants(study, plan, *drawn), **options
         )
 
+    since = time.process_time()
     done = job()
-    note = f"{done.violated.sum()} violated, {(~done.solved).sum()} left"
+    spent = time.process_time() - since
+    note = f"{done.violated.sum()} violated, {(~done.solved).sum()} left, processor {spent:.1f} s"
     seconds = timing.alternate({"real time": job}, 1 if small else 3)
     rows = timing.rows("dcvc_speed", 33, len(drawn[0]), seconds, None, note={"real time": note})
     return [row | {"rounds": np.nan, "gap": np.nan} for row in rows]
@@ -81,7 +88,9 @@ def checks(rows):
         fast = mine["weighted, Anderson"]
         plain = min(r["rounds"] for k, r in mine.items() if k.startswith("plain"))
         share = fast["rounds"] / plain
-        out.append((f"{size} buses: rounds over plain's best", share, f"<= {WANTED_ROUNDS}",
+        end = any(r["note"].endswith("converged") for k, r in mine.items() if k[:5] == "plain")
+        most = "" if end else ", at most"
+        out.append((f"{size} buses: rounds over plain's best{most}", share, f"<= {WANTED_ROUNDS}",
                     share <= WANTED_ROUNDS))  # fmt: skip
         out.append((f"{size} buses: cost over one piece, - 1", abs(fast["gap"]),
                     f"<= {WANTED_GAP:g}", abs(fast["gap"]) <= WANTED_GAP))  # fmt: skip

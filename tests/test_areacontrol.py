@@ -49,6 +49,24 @@ def test_corrections_end_inside_and_touch_violating_instants_only(study, plan):
         assert areacontrol.inside(again, study.band).tolist() == done.solved.tolist()
 
 
+def test_a_border_beyond_its_batteries_stays_off_by_no_more_than_the_excess(study, plan):
+    drawn = areacontrol.draw(study, 400, np.random.default_rng(2), 6.06, 0.05)
+    at = areacontrol.instants(study, plan, *drawn)
+    done = areacontrol.correct(study, plan, at, kappa=0.3, most=120)
+    some = areacontrol.subset(at, np.flatnonzero(done.violated))
+    top, one = study.feeder.index(9), done.by_area[1]
+    ess, _ = areacontrol.clusters(study, plan, some, 1, "ring")
+    off = one.before.P[:, top] - some.planned.P[:, top]
+    limit = np.where(off[:, None] > 0, ess.upper, ess.lower)
+    excess = np.abs(off) - np.abs(limit).sum(axis=1)
+    beyond, within = one.active & (excess > 0.05), one.active & (excess < -0.05)
+    assert beyond.sum() >= 5 and within.any()
+    assert np.allclose(one.dp[beyond], limit[beyond], atol=1e-9)  # all stand at their limits
+    left = np.abs(one.boundary[:, 0])
+    assert (np.abs(left - excess)[beyond] < 0.1 * np.abs(off)[beyond]).all()  # the rest: loss
+    assert np.median(left[within]) < 1e-3
+
+
 def test_devices_stay_inside_their_room(study, plan):
     drawn = areacontrol.draw(study, 400, np.random.default_rng(3), 6.06, 0.05)
     at = areacontrol.instants(study, plan, *drawn)

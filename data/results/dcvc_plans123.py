@@ -1,9 +1,9 @@
 """Plans of the day by the methods of the dcvc paper, 123 buses (chapter 23); as dcvc_plans.
 
 The day is planned in one piece here, also where the method is one of rounds: dcvc_rounds has the
-rounds of its noon hour. Set-points of methods 2 and 4 are solved again in the hours in which the
-band is left in one of the scenarios of `larger`; hours: how many. Methods 3 and 5 keep those of
-their joint problem.
+rounds of its noon hour, dcvc_day those of a day. Set-points of methods 2 and 4 are solved again for
+the whole set in the hours in which the band is left in one of its scenarios; hours: how many.
+Methods 3 and 5 keep those of their joint problem.
 """
 
 import resource
@@ -32,16 +32,6 @@ DEPENDS = [
     "data/results/dcvc_plans.py",
 ]
 RTOL = PLANS.RTOL
-
-
-def larger(case, method):
-    """The reduced set, and the two scenarios with most and least PV, at no probability."""
-    study = interval.study_of(case, common=method == 3)
-    few = interval.fewer(study, case["scenarios.refine"])
-    plants = np.bincount([study.owner[study.feeder.index(b)] for b in study.devices.pv])
-    order = np.argsort(study.factors[..., 0] @ plants, kind="stable")
-    far = study.factors[order[[0, 1, -2, -1]]]
-    return few.with_scenarios(np.concatenate([few.factors, far]), np.r_[few.prob, np.zeros(4)])
 
 
 def refined(many, plan, **kw):
@@ -75,7 +65,7 @@ def planned(case, method, study):
     plan, told["held"], _ = central(study, held=held, **kw)
     plan = replace(plan, tap=held[0], bank=held[1])
     if method in (2, 4):
-        many = larger(case, method)
+        many = PLANS.larger(case, method)
         plan, told["hours"], told["left"] = refined(many, plan, **kw)
         told |= {"refined": interval.objective(many, plan)["total"]}
     told["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
