@@ -34,10 +34,10 @@ class Weights:
     deviation      of (V - V_ref)^2 [1/p.u.^2], a bus and step
     p_gen, q_gen, p_ess, q_ess   of the squared corrections [1/MW^2], [1/Mvar^2]
     limit          of voltage beyond V_min, V_max [1/p.u.], the worst bus of a step
-    current        of current above a rating [1/rating], the worst branch of a step
     terminal       of stored energy that is off its target [1/MWh]; 0: no rule
     loss           of losses [1/MW]; in the linear predictors those of the batteries alone, a tie
                    against charging and discharging at once; in the cone those of the lines too
+    current        of current above a rating [1/rating], the worst branch of a step
     """
 
     deviation: float = 1.0
@@ -46,9 +46,9 @@ class Weights:
     p_ess: float = 0.1
     q_ess: float = 0.01
     limit: float = 10.0
-    current: float = 100.0
     terminal: float = 1.0
     loss: float = 1e-3
+    current: float = 100.0
 
     def of(self, fleet):
         """(n_u,) weights of the squared corrections."""
