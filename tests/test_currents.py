@@ -84,7 +84,7 @@ def solved(windy, k=68, passes=3, **options):
 def test_window_keeps_the_ratings_on_the_exact_flow(windy):
     blind, over, _ = solved(windy, currents=False)
     held, loading, window = solved(windy)
-    assert over.max() > 1.1 and loading.max() < 1 + 1e-3
+    assert over.max() > 1.05 and loading.max() < 1 + 1e-3
     assert held["value"] > blind["value"]
     assert window.ratings.loading(held["u"]).max() < 1 + 2e-4
     assert loading.max() > 1 - 1e-3  # it binds
@@ -116,10 +116,11 @@ def test_ratings_that_do_not_bind_change_nothing(windy):
 def test_a_rating_that_cannot_be_kept_gives_way(windy):
     day, plan = windy
     f = day.fleet.feeder
-    tight = replace(f, i_max=np.where(np.arange(f.n) == 0, 0.05, f.i_max))
+    load = np.arange(f.n) == f.index(24)  # a load and PV, at night
+    tight = replace(f, i_max=np.where(load, 0.05, f.i_max))
     day = layers.Day(replace(day.fleet, feeder=tight), day.ahead, day.forecast, day.plant)
-    found, loading, _ = solved((day, plan), k=24)
-    assert np.isfinite(found["value"]) and loading[:, 0].max() > 1
+    found, loading, _ = solved((day, plan), k=8)
+    assert np.isfinite(found["value"]) and loading[:, load].min() > 1
 
 
 def test_cone_without_currents_has_no_ratings(windy):
