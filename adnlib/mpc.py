@@ -100,7 +100,8 @@ class Trace:
 
         loss_mwh; deviation [p.u.^2 h], sum over buses of (V - V_ref)^2; violation [p.u. h], sum of
         what lies beyond the limits; outside_h, bus-hours there; V_low, V_high; curtailed_mwh;
-        energy_end_mwh. With a rolling.Plan: correction [MW^2 h] of all controls but the plants' p.
+        energy_end_mwh. With a rolling.Plan: correction [MW^2 h] of all controls but the plants' p,
+        over the rolls that the trace has.
         """
         base, h, f = self.fleet.feeder.s_base_mva, self.step_h, self.fleet
         beyond = np.maximum(np.maximum(V_min - self.V, self.V - V_max), 0)
@@ -116,7 +117,7 @@ class Trace:
             "energy_end_mwh": self.energy[-1].sum(),
         }
         if plan is not None:
-            off = self.u - np.repeat(plan.u, self.m, axis=0)
+            off = self.u - np.repeat(plan.u[: len(self.setpoints)], self.m, axis=0)
             out["correction"] = h * (off[:, f.parts[1].start :] ** 2).sum()
         return {name: float(value) for name, value in out.items()}
 

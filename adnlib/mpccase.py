@@ -125,7 +125,7 @@ def limits(case):
 
 def weights(case, w4=1.0):
     """rolling.Weights of the case; w4: factor on the prices of all corrections."""
-    w = {k: case[f"rolling.w_{k}"] for k in ("deviation", "limit", "terminal", "loss")}
+    w = {k: case[f"rolling.w_{k}"] for k in ("deviation", "limit", "current", "terminal", "loss")}
     prices = {"p_gen": "p_gen", "p_ess": "p_ess", "q_gen": "q", "q_ess": "q"}
     return rolling.Weights(**w, **{k: w4 * case[f"rolling.w_{v}"] for k, v in prices.items()})
 

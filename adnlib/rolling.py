@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cvxpy as cp
 import numpy as np
 
-from . import branchflow, dispatch, linflow, powerflow
+from . import branchflow, currents, dispatch, linflow, powerflow
 from .devices import TieLine
 from .kept import Kept
 from .mpc import Decision, SetPoint, stored
@@ -22,6 +22,8 @@ from .solve import FLAT, solve
 SCALE = 100.0  # brings the objective of a window, some hundredths, near 1
 LEAST_CUT = 0.01  # of the rated power: what is less is not ordered, the forecast is not that good
 BOTH = 1e-4  # [MW] what counts as charging and discharging at once
+OVER = 1e-4  # of its rating: what counts as a branch above it
+FEW = 8  # branches whose ratings are tried before those of all
 PREDICTORS = ("tangent", "shifted", "lindistflow", "cone")
 
 
@@ -35,6 +37,7 @@ class Weights:
     terminal       of stored energy that is off its target [1/MWh]; 0: no rule
     loss           of losses [1/MW]; in the linear predictors those of the batteries alone, a tie
                    against charging and discharging at once; in the cone those of the lines too
+    current        of current above a rating [1/rating], the worst branch of a step
     """
 
     deviation: float = 1.0
@@ -45,6 +48,7 @@ class Weights:
     limit: float = 10.0
     terminal: float = 1.0
     loss: float = 1e-3
+    current: float = 100.0
 
     def of(self, fleet):
         """(n_u,) weights of the squared corrections."""
@@ -126,8 +130,12 @@ class Window:
                   paper read literally: it curtails whatever comes on top)
     ramp_mw       (n_e,) or number: largest change of a battery's power from step to step, and from
                   what the plant did last; None: free
+    currents      whether the feeder's ratings are limits; they stand in the cone, where they are
+                  hard, and in the tangent, where they are soft, at the price weights.current, for
+                  the branches with a device below (currents.Limits). The other two have none
     Reactive power of plants keeps the limits at the power that is foreseen: curtailing does not
-    widen them. Current limits of the feeder stand in the cone alone; the trace holds the currents.
+    widen them. The tangent is solved without the ratings, and again with them where its answer
+    would load a branch above its own: the answer is that of the window with them.
     Steps beyond the plan's end repeat its last interval and have no energy target of their own. The
     problem is stated once (kept.Kept); a roll only hands over new numbers, and its answer depends
     on state and forecast alone.
@@ -135,7 +143,7 @@ class Window:
 
     def __init__(self, fleet, plan, weights=None, n_h=16, step_h=0.25, V_min=0.95, V_max=1.05,
                  V_ref=1.0, predictor="tangent", passes=1, bias=False, follow="available",
-                 ramp_mw=None):  # fmt: skip
+                 ramp_mw=None, currents=True):  # fmt: skip
         if predictor not in PREDICTORS:
             raise ValueError(f"predictor is {predictor!r}; it is one of {', '.join(PREDICTORS)}")
         if follow not in ("available", "plan"):
@@ -146,7 +154,7 @@ class Window:
         self.n_h, self.step_h, self.V_ref = n_h, step_h, V_ref
         self.V_min, self.V_max, self.ramp_mw = V_min, V_max, ramp_mw
         self.predictor, self.passes, self.bias, self.follow = predictor, passes, bias, follow
-        self.linear = predictor != "cone"
+        self.linear, self.currents = predictor != "cone", currents
         self._state()
 
     def __call__(self, state, forecast):
@@ -173,12 +181,14 @@ class Window:
                 self._linearise(state, outlook, u)
             else:
                 self.p["p_load"].value, self.p["q_load"].value = outlook.p_load, outlook.q_load
-            bound, (p_g, q_g, c, d, q_e, E, V, *flows) = self._solved()
-            u = np.concatenate([p_g, q_g, d - c, q_e], axis=1)
-        value = bound
+            bound, found, stage = self._solved()
+            u = _controls(found)
+        value, (_, _, c, d, *_) = bound, found
         if np.minimum(c, d).max(initial=0) > BOTH:
-            value, (p_g, q_g, c, d, q_e, E, V, *flows) = self._exclusive(c, d)
-            u = np.concatenate([p_g, q_g, d - c, q_e], axis=1)
+            self._exclusive(c, d)
+            value, found, _ = self._solved(stage)
+            u = _controls(found)
+        _, _, c, d, _, E, V, *flows = found
         both = float(np.minimum(c, d).max(initial=0))
         found = {"u": u, "E": E, "value": value, "bound": bound, "both": both}
         if self.linear:
@@ -186,15 +196,26 @@ class Window:
         return found | self._of_cone(V, flows, u, outlook)
 
     def _exclusive(self, c, d):
-        """Solve again with each battery in each step held to the way that its net power goes."""
+        """Hold each battery in each step to the way that its net power goes."""
         gives = d >= c
         self.p["c_max"].value = np.where(gives, 0.0, self.fleet.ess["charge_mw"])
         self.p["d_max"].value = np.where(gives, self.fleet.ess["discharge_mw"], 0.0)
-        return self._solved()
 
-    def _solved(self):
-        value, found = self._kept().solve()
-        return value / SCALE, found
+    def _solved(self, stage=0):
+        """(value, values, stage): with the ratings of no branch, of a few, of all watched ones;
+        the first stage that leaves no other branch above its own."""
+        ratings, last = self.ratings, len(self.rows) - 1
+        while True:
+            value, found = self._kept(self.rows[stage]).solve()
+            if stage == last:
+                return value / SCALE, found, stage
+            worst = ratings.loading(_controls(found)).max(axis=0)
+            if stage:
+                worst[ratings.held] = 0.0
+            if worst.max() <= 1 + OVER:
+                return value / SCALE, found, stage
+            stage = stage + 1 if stage == 0 else last
+            ratings.hold(self.rows[stage], worst)
 
     # ------------------------------------------------------------------------------ stating
 
@@ -241,7 +262,21 @@ class Window:
             limits.append(missed == 0)
         self.problem = cp.Problem(cp.Minimize(SCALE * cost), network + limits)
         self.x, self.V, self.flows = x, V, flows
-        self.kept = None
+        self.kept, self.ratings, self.rows = {}, None, (0,)
+        if self.predictor == "tangent" and self.currents and len(currents.watched(f)):
+            self.ratings = currents.Limits(f, n_h)
+            m = len(self.ratings.at)
+            self.rows = (0, FEW, m) if m > FEW else (0, m)
+        self.whole = (u, cost, network + limits)
+
+    def _limited(self, rows):
+        """The problem with the ratings of so many branches."""
+        if rows == 0:
+            return self.problem
+        (u, cost, limits), over = self.whole, cp.Variable(self.n_h)
+        cost = cost + self.weights.current * cp.sum(over)
+        limits = limits + self.ratings.cones(u, over, rows)
+        return cp.Problem(cp.Minimize(SCALE * cost), limits)
 
     def _plants(self, x):
         if "p_g" not in x:
@@ -297,7 +332,7 @@ class Window:
         S = branchflow.total_load(f.feeder)
         limits = branchflow.constraints(
             f.feeder, S * P, S * Q, S**2 * ell, v, u @ place[0] - self.p["p_load"],
-            u @ place[1] - self.p["q_load"],
+            u @ place[1] - self.p["q_load"], i_max=None if self.currents else np.full(n, np.inf),
         )  # fmt: skip
         return limits, v, base * S**2 * cp.sum(ell @ f.feeder.r), (P, Q, ell)
 
@@ -348,6 +383,8 @@ class Window:
         if self.predictor == "tangent":
             first = powerflow.solve(f.feeder, p[0], q[0])
             S = sensitivities(f, *linflow.sensitivities(f.feeder, first))
+            if self.ratings is not None:
+                self.ratings.take(flow, first, u)
         else:
             S = self._constant()
         if self.bias and state.last is not None:
@@ -363,14 +400,15 @@ class Window:
             self._S = sensitivities(f, *linflow.sensitivities(f.feeder, flow))
         return self._S
 
-    def _kept(self):
-        """The problem, compiled at the first roll, when all parameters have values."""
-        if self.kept is None:
+    def _kept(self, rows):
+        """The problem with so many ratings, compiled where it is first needed, when all of its
+        parameters have values."""
+        if rows not in self.kept:
             names = ("p_g", "q_g", "c", "d", "q_e", "E")
             read = [self.x[name] for name in names if name in self.x]
-            kept = Kept(self.problem, [*read, self.V, *self.flows])
-            self.kept = _Filled(kept, self.n_h, [name in self.x for name in names])
-        return self.kept
+            kept = Kept(self._limited(rows), [*read, self.V, *self.flows])
+            self.kept[rows] = _Filled(kept, self.n_h, [name in self.x for name in names])
+        return self.kept[rows]
 
     def _of_cone(self, v, flows, u, outlook):
         P, Q, ell = flows
@@ -385,6 +423,11 @@ class Window:
         p, q, p_ess, q_ess = (u[part] for part in f.parts)
         cap = np.where(p < available - LEAST_CUT * f.rated_mw, np.maximum(p, 0), np.inf)
         return SetPoint(cap, q, p_ess, q_ess)
+
+
+def _controls(found):
+    p_g, q_g, c, d, q_e, *_ = found
+    return np.concatenate([p_g, q_g, d - c, q_e], axis=1)
 
 
 class _Filled:
@@ -415,12 +458,14 @@ def realised(trace, plan, weights=None, V_min=0.95, V_max=1.05, V_ref=1.0):
     reference = np.repeat(plan.u[: len(u) // trace.m], trace.m, axis=0)
     reference[:, f.parts[0]] = trace.available_mw
     beyond = np.maximum(np.maximum(V_min - trace.V, trace.V - V_max), 0)
+    over = np.maximum(np.sqrt(trace.ell) / f.feeder.i_max - 1, 0)
     p_ess = u[:, f.parts[2]]
     lost = np.abs(p_ess) * np.where(p_ess < 0, 1 - f.ess["eta_in"], 1 / f.ess["eta_out"] - 1)
     steps = (
         w.deviation * ((trace.V - V_ref) ** 2).sum(axis=1)
         + (u - reference) ** 2 @ w.of(f)
         + w.limit * beyond.max(axis=1)
+        + w.current * over.max(axis=1)
         + w.loss * lost.sum(axis=1)
     )
     missed = np.abs(trace.energy[-1] - plan.energy[len(u) // trace.m - 1]).sum()

@@ -9,7 +9,17 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from adnlib import branchflow, forecast, linflow, mpc, powerflow, read_feeder, rolling, solve
+from adnlib import (
+    branchflow,
+    forecast,
+    layers,
+    linflow,
+    mpc,
+    powerflow,
+    read_feeder,
+    rolling,
+    solve,
+)
 from adnlib.devices import Renewable, Storage
 from adnlib.feeder import Feeder
 from adnlib.kept import Kept, KeptError
@@ -325,6 +335,18 @@ def test_a_day_in_two_halves_is_the_same_day(chain):
     second = mpc.receding_horizon(rest, late, outlook, energy=first.energy[-1])
     assert np.concatenate([first.u, second.u]) == pytest.approx(whole.u, abs=1e-6)
     assert second.energy[0] == first.energy[-1]
+
+
+def test_the_summary_of_a_part_of_a_day_is_that_of_its_rolls(chain):
+    whole, plan = run(chain)
+    part, _ = run(chain, rolls=5)
+    found = part.summary(plan)
+    off = part.u - np.repeat(plan.u[:5], 3, axis=0)
+    by_hand = (off[:, chain.parts[1].start :] ** 2).sum() / 12
+    assert found["correction"] == pytest.approx(by_hand) and by_hand > 0
+    assert found["correction"] < whole.summary(plan)["correction"]
+    assert layers.score(part, plan)["correction"] == found["correction"]
+    assert rolling.realised(part, plan) < rolling.realised(whole, plan)
 
 
 def test_a_roll_depends_on_nothing_but_its_arguments(chain):

@@ -1,9 +1,10 @@
 """What the three layers of chapter 25 owe to its choices: one at a time, two days, 33 buses.
 
-study: horizon, error, terminal (no rule for the energy), keep (corrections kept), tornado; choice
-and value say what was changed; as chosen, the day stands in mpc_layers.csv. All with the method
-`three`; where the plan changes (size) `day ahead` as well. Columns of layers.score; energy_off:
-stored energy at the end off that of the plan, in parts of the capacity.
+study: horizon, error, terminal (no rule for the energy), keep (corrections kept), tornado, current
+(the largest plants, under which ratings bind: the other methods, and windows that are blind to the
+ratings); choice and value say what was changed; as chosen, the day stands in mpc_layers.csv. All
+with the method `three`; where the plan changes (size) `day ahead` as well. Columns of layers.score;
+energy_off: stored energy at the end off that of the plan, in parts of the capacity.
 """
 
 from dataclasses import replace
@@ -19,6 +20,7 @@ DEPENDS = [
     "adnlib/capability.py",
     "adnlib/certified.py",
     "adnlib/conic.py",
+    "adnlib/currents.py",
     "adnlib/devices.py",
     "adnlib/dispatch.py",
     "adnlib/fastlayer.py",
@@ -74,6 +76,25 @@ def rows(study, choice, value, date, scale=1.0, plants=1.0, optimal=None, both=F
         yield key | {"loosened": loosened, "energy_off": off} | found
 
 
+def heavy(date):
+    """The methods of mpc_layers.csv with the largest plants, and windows without the ratings."""
+    value = CASE["study.size"][-1]
+    own = mpccase.feeder(CASE, "ieee33")
+    day = mpccase.day(CASE, mpccase.fleet(CASE, own, "ieee33", value), date)
+    plan, loosened = mpccase.plan(CASE, day)
+    seeing, blind = (mpccase.window(CASE, day, plan, currents=c) for c in (True, False))
+    idle, planned = mpc.idle(day.fleet), mpc.open_loop(day.fleet, plan)
+    for method, controller, fast in (
+        ("no control", idle, False), ("real time", idle, True),
+        ("day ahead, real time", planned, True), ("rolling", seeing, False),
+        ("rolling, blind", blind, False), ("three, blind", blind, True),
+    ):  # fmt: skip
+        real_time = mpccase.fast(CASE, day) if fast else None
+        key = {"study": "current", "choice": "size", "value": value, "date": date}
+        found = mpccase.run(CASE, day, controller, plan, real_time)[1]
+        yield key | {"method": method, "loosened": loosened} | found
+
+
 def plan_kept(date):
     """The day-ahead plan under zones whose corrections are kept."""
     own = mpccase.feeder(CASE, "ieee33")
@@ -94,6 +115,7 @@ def of_day(date):
     out += rows("tornado", "optimal interval", narrow[1] - 1, date, optimal=narrow)
     out += rows("keep", "optimal interval", narrow[1] - 1, date, optimal=narrow, keep=True)
     out.append(plan_kept(date))
+    out += heavy(date)
     for n_h in CASE["study.horizons"]:
         out += rows("horizon", "n_h", n_h, date, n_h=n_h)
     for scale in CASE["study.scales"]:

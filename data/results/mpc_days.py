@@ -22,6 +22,7 @@ DEPENDS = [
     "adnlib/branchflow.py",
     "adnlib/certified.py",
     "adnlib/conic.py",
+    "adnlib/currents.py",
     "adnlib/devices.py",
     "adnlib/dispatch.py",
     "adnlib/feeder.py",
@@ -101,6 +102,7 @@ class Day:
         found = trace.summary(self.plan, **self.limits) | {
             "value": rolling.realised(trace, self.plan, judge or weights(), **self.limits),
             "off": np.sqrt((off**2).mean()),
+            "plan_gap": self.plan.gap,
             "gap": max((n["gap"] for n in notes), default=np.nan),
             "both": max((n["both"] for n in notes), default=np.nan),
             "exclusive": sum(n["value"] > n["bound"] for n in notes) if notes else np.nan,

@@ -17,6 +17,7 @@ DEPENDS = [
     "adnlib/capability.py",
     "adnlib/certified.py",
     "adnlib/conic.py",
+    "adnlib/currents.py",
     "adnlib/devices.py",
     "adnlib/dispatch.py",
     "adnlib/fastlayer.py",
