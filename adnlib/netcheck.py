@@ -70,6 +70,13 @@ MAYBE = {  # columns that may lack, or hold nothing; else a number
     ),
     "storage": ("p_mw", "max_p_mw", "min_p_mw", "sn_mva", "max_e_mwh"),
 }
+FILLED = {  # those of them that the reader asks for
+    "line": ("max_i_ka",),
+    "trafo": tuple(
+        f"{tap}_{k}" for tap in ("tap", "tap2") for k in ("side", "pos", "neutral", "step_percent")
+    ),
+}
+MOST = 1e12  # no number of a network is beyond
 FLAGS = dict.fromkeys(("bus", *ENDS), "in_service") | {"switch": "closed"}
 MUST = ("bus", "ext_grid", "line", "switch")
 DEFAULTS = {"step": 1.0, "scaling": 1.0, "parallel": 1.0, "df": 1.0, "g_us_per_km": 0.0}
@@ -159,7 +166,7 @@ def _check_numbers(name, table):
                 table[column] = DEFAULTS[column]
                 on = table.loc[on.index]
             values = pd.to_numeric(_column(name, on, column), errors="coerce")
-            bad = ~np.isfinite(values.astype(float)) | (False if low is None else values <= low)
+            bad = ~(values.astype(float).abs() <= MOST) | (False if low is None else values <= low)
             if bad.any():
                 at = bad.index[bad][0]
                 raise NetError(f"{name} {at}: {column} is {_plain(on[column][at])!r}; {words}")
@@ -167,10 +174,13 @@ def _check_numbers(name, table):
 
 
 def _check_maybe(name, table):
+    for column in FILLED.get(name, ()):
+        if column not in table:
+            table[column] = None if column.endswith("side") else np.nan
     for column in MAYBE.get(name, ()):
         if column in table:
             values = pd.to_numeric(table[column], errors="coerce").astype(float)
-            bad = (values.isna() & ~_nothing(table[column])) | np.isinf(values)
+            bad = (values.isna() & ~_nothing(table[column])) | (values.abs() > MOST)
             if bad.any():
                 at = bad.index[bad][0]
                 raise NetError(

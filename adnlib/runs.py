@@ -112,12 +112,14 @@ def by_areas(study, ahead, n_areas=None):
     """
     case, feeder = study.case, study.feeder
     n_areas = case["areas.number"] if n_areas is None else n_areas
+    if not 2 <= n_areas <= feeder.n:
+        raise ValueError(f"AREAS is {n_areas}; it is 2 to {feeder.n}, or 0 to leave ADMM out")
     cuts = areas.split(feeder, n_areas)
     pieces = areas.cut(feeder, cuts)
     unit = float(study.price.mean()) * feeder.s_base_mva
     stated = [_area(study, piece, ahead, unit) for piece in pieces]
     found = admm.coordinate(
-        [part[0] for part in stated], scale=areas.stiffness(feeder, cuts) if cuts else None,
+        [part[0] for part in stated], scale=areas.stiffness(feeder, cuts),
         start=areas.flat(feeder), memory=case["areas.memory"], tol=case["areas.tol"],
         max_iter=case["areas.most"], central=ahead.schedule.value / unit,
     )  # fmt: skip

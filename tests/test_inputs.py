@@ -235,7 +235,7 @@ def test_other_files_and_empty_folders(tmp_path):
     (tmp_path / "net.txt").write_text("x")
     with pytest.raises(InputError, match=r"a file that ends in '\.txt'"):
         inputs.network(tmp_path / "net.txt")
-    with pytest.raises(InputError, match="without bus.csv and without .dss"):
+    with pytest.raises(InputError, match=r"without bus\.csv and without \.dss"):
         inputs.network(tmp_path)
 
 

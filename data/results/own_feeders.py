@@ -28,6 +28,7 @@ DEPENDS = [
     "adnlib/devices.py",
     "adnlib/dispatch.py",
     "adnlib/feeder.py",
+    "adnlib/fleets.py",
     "adnlib/flexible.py",
     "adnlib/forecast.py",
     "adnlib/horizon.py",
