@@ -23,7 +23,11 @@ from tools.notebooks import read
 CHAPTER = ROOT / "notebooks" / "33_your_feeder.ipynb"
 FILES = ("FEEDER", "LOAD", "PV", "DEVICES", "OUT")
 TEXTS = (*FILES, "DATE")
-OUTSIDE = re.compile(r"<script[^>]*\bsrc=\"https?://[^>]*>\s*</script>|<link[^>]*https?://[^>]*>")
+LOADED = re.compile(  # what the template would fetch or configure: MathJax, RequireJS, mermaid
+    r"<script[^>]*\bsrc=\"[^\"]*\"[^>]*>\s*</script>|<link[^>]*https?://[^>]*>"
+    r"|<script type=\"(?:module|text/x-mathjax-config)\">.*?</script>",
+    re.S,
+)
 
 
 class ReportError(ValueError):
@@ -83,13 +87,7 @@ def page(nb, title):
     empty = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, **empty)
     html, _ = exporter.from_notebook_node(nb)
-    return OUTSIDE.sub("", _without_modules(html))
-
-
-def _without_modules(html):
-    """Scripts that import a module from an address (mermaid), which no page here needs."""
-    module = re.compile(r"<script type=\"module\">.*?</script>", re.S)
-    return module.sub("", html)
+    return LOADED.sub("", html)
 
 
 def report(given, folder=BUILD / "report"):
@@ -98,7 +96,10 @@ def report(given, folder=BUILD / "report"):
 
     steady()
     os.environ.pop("ADNLIB_RECORD_CLAIMS", None)
-    name = re.sub(r"\W+", "_", Path(given["FEEDER"]).stem).strip("_") or "feeder"
+    name = (
+        re.sub(r"\W+", "_", Path(given["FEEDER"].removeprefix("pandapower ")).stem).strip("_")
+        or "feeder"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / f"{name}.ipynb"
     given = {"OUT": str(folder / name)} | given
