@@ -18,7 +18,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := book
-.PHONY: book test lab record bench extract sweeps lock newest site clean help venv
+.PHONY: book test lab record bench extract sweeps lock newest site clean help venv report
 .NOTPARALLEL:
 
 book: $(STAMP) ## execute what changed and build the book into _build/html
@@ -77,6 +77,9 @@ newest: ## run the nets against the newest versions that requirements.txt admits
 site: book ## one static folder _build/site and a zip, fit for any host
 	@echo "site: copying the pages to _build/site"
 	@$(PY) -m tools.book site
+
+report: $(STAMP) ## chapter 33 on a feeder of yours: make report FEEDER=path [LOAD=x.csv PV=x.csv DATE=..]
+	@$(PY) -m tools.report $(filter-out PYTHON=%,$(MAKEOVERRIDES))
 
 clean: ## remove everything that was built, the environment stays
 	@echo "clean: removing _build"

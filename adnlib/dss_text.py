@@ -7,6 +7,7 @@ order of the class's properties. Nothing is computed here. What this reader does
 refuses, naming file and line, because a property that is skipped is a feeder that is wrong.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,7 @@ IGNORED_OPTIONS = {
 PER_WINDING = {"bus", "conn", "kv", "kva", "tap", "%r"}
 WINDING_LISTS = {"buses": "bus", "conns": "conn", "kvs": "kv", "kvas": "kva", "taps": "tap"}
 WINDING_LISTS |= {"%rs": "%r"}
+MOST_FILES = 200
 BRACKETS = "[](){}\"' \t"
 TOKEN = re.compile(
     r"(?:(?P<name>[^\s=,\[\](){}\"']+)\s*=\s*)?"
@@ -79,17 +81,39 @@ class Element:
         """Property `name` as a float; ValueError names the object if it is missing or not one."""
         text = self.values.get(name, default)
         try:
-            return float(text)
+            value = float(text)
         except (TypeError, ValueError):
-            raise ValueError(f"{self}: {name} = {text!r} is not a number; write one") from None
+            value = math.inf
+        if math.isinf(value) or (math.isnan(value) and name in self.values):
+            raise ValueError(f"{self}: {name} = {text!r} is not a number; write one")
+        return value
+
+    def positive(self, name, default=None):
+        """Property `name` as a number above zero; ValueError names the object otherwise."""
+        value = self.number(name, default)
+        if not value > 0:
+            raise ValueError(f"{self}: {name} = {value:g}; it must be above 0")
+        return value
+
+    def whole(self, name, default=None):
+        """Property `name` as a whole number above 0; ValueError names the object otherwise."""
+        value = self.positive(name, default)
+        if value != int(value):
+            raise ValueError(f"{self}: {name} = {value:g}; it must be a whole number")
+        return int(value)
 
     def rows(self, name):
         """A matrix property as lists of numbers, rows parted by '|': [1 | 2 3] -> rows."""
         text = self.text(name)
         try:
-            return [[float(v) for v in items(row)] for row in text.strip(BRACKETS).split("|")]
+            rows = [[float(v) for v in items(row)] for row in text.strip(BRACKETS).split("|")]
         except ValueError:
             raise ValueError(f"{self}: {name} = {text} is not a matrix of numbers") from None
+        if any(len(row) < k for k, row in enumerate(rows, 1)) or not all(
+            math.isfinite(v) for row in rows for v in row
+        ):
+            raise ValueError(f"{self}: {name} = {text} lacks numbers; row k has k of them or more")
+        return rows
 
     def flag(self, name, default=False):
         """Property `name` as a yes/no value."""
@@ -109,6 +133,7 @@ class Script:
     elements: dict = field(default_factory=dict)
     coordinates: dict = field(default_factory=dict)
     active: Element | None = None
+    depth: int = 0
 
     def of(self, kind):
         """The enabled objects of one class, in the order of the text."""
@@ -133,6 +158,10 @@ def read(path):
 
 
 def _run_file(script, path):
+    script.depth += 1
+    if script.depth > MOST_FILES:
+        raise ValueError(f"{path.name}: {MOST_FILES} files that redirect to each other; is one of "
+                         "them redirected to itself?")  # fmt: skip
     for number, line in _statements(path):
         _run_line(script, path, line, f"{path.name}:{number}")
 
@@ -220,7 +249,10 @@ def _set_property(script, line, where):
 
 
 def _switch(script, command, text, where):
-    element = _find(script, TOKEN.match(text)["value"], where)
+    found = TOKEN.match(text)
+    if found is None:
+        raise ValueError(f"{where}: {command} names no object; write {command} class.name")
+    element = _find(script, found["value"], where)
     if command in ("open", "close"):
         element.values["open"] = "yes" if command == "open" else "no"
     else:
@@ -230,7 +262,7 @@ def _switch(script, command, text, where):
 def _check_options(text, where):
     for token in TOKEN.finditer(text):
         name, value = (token["name"] or "").lower(), token["value"]
-        if name == "loadmult" and float(value) == 1.0:
+        if name == "loadmult" and re.fullmatch(r"1(\.0*)?", value):
             continue
         if name not in IGNORED_OPTIONS:
             raise ValueError(f"{where}: option {name or value!r} = {value} is not understood")
@@ -262,7 +294,7 @@ def _store(script, element, name, value, where):
         for winding, entry in enumerate(items(value), start=1):
             element.values[f"{WINDING_LISTS[name]}@{winding}"] = entry
     elif name in PER_WINDING and element.kind == "transformer":
-        element.values[f"{name}@{int(element.values.get('wdg', 1))}"] = value
+        element.values[f"{name}@{element.whole('wdg', 1)}"] = value
     else:
         element.values[name] = value
 

@@ -51,7 +51,9 @@ def tables(folder, regulators="taps"):
     taps = _tap_table(script.folder) if regulators == "taps" else None
     branches = [_line(line, script) for line in script.of("line")]
     branches += _regulators(script, taps)
-    root, v_kv = _bus(source.values["bus1"]), source.number("basekv")
+    if not branches:
+        raise ValueError(f"{Path(folder).name}: no line in the text; a feeder has at least one")
+    root, v_kv = _bus(source.values["bus1"]), source.positive("basekv")
     ends = {label for b in branches for label in (b["from_bus"], b["to_bus"])} | {root}
     bus = _bus_table(script, ends, root, v_kv)
     _check_other_transformers(script, set(bus["bus"]))
@@ -87,7 +89,7 @@ def _source(script):
     if len(sources) != 1:
         raise ValueError(f"one source is needed, found {', '.join(map(str, sources)) or 'none'}")
     source = sources[0]
-    if int(source.number("phases", 3)) != 3:
+    if source.whole("phases", 3) != 3:
         raise ValueError(f"{source}: only a three-phase source has a balanced equivalent")
     source.values.setdefault("bus1", "sourcebus")
     return source
@@ -115,7 +117,7 @@ def _spread(matrix_rows):
 
 def _line(line, script):
     code = _line_code(line, script)
-    phases = int(line.number("phases", code.number("nphases", 3)))
+    phases = line.whole("phases", code.whole("nphases", 3))
     r, x = (0.0, 0.0) if line.flag("switch") else _line_impedance(line, code, phases)
     return {
         "from_bus": _bus(line.text("bus1")),
@@ -140,9 +142,10 @@ def _line_impedance(line, code, phases):
     given = line if {"rmatrix", "r1"} & set(line.values) else code
     if "rmatrix" in given.values:
         r_rows, x_rows = given.rows("rmatrix"), given.rows("xmatrix")
-        if len(r_rows) != phases:
+        if not len(r_rows) == len(x_rows) == phases:
             raise ValueError(
-                f"{line}: {phases} phases, but {given} has {len(r_rows)}; make them one"
+                f"{line}: {phases} phases, but {given} has {len(r_rows)} rows of r and "
+                f"{len(x_rows)} of x; make them one"
             )
         r, x = positive_sequence(r_rows, x_rows)
     elif "r1" in given.values:
@@ -195,7 +198,7 @@ def _transformer_of(control, script):
 
 
 def _ratio(control, transformer, taps):
-    winding = int(control.number("winding", 1))
+    winding = control.whole("winding", 1)
     if transformer.name in taps:
         return taps[transformer.name] if winding == 2 else 1 / taps[transformer.name]
     if not any(key.startswith("tap@") for key in transformer.values):
@@ -203,7 +206,7 @@ def _ratio(control, transformer, taps):
             f"{transformer}: no tap is stated and controls are not run; put the exported table "
             f"*RegTaps* in the folder, write taps=[...], or use regulators='fused'"
         )
-    return transformer.number("tap@2", 1.0) / transformer.number("tap@1", 1.0)
+    return transformer.positive("tap@2", 1.0) / transformer.positive("tap@1", 1.0)
 
 
 def _tap_table(folder):
@@ -265,6 +268,8 @@ def _load_power(load):
     if "kvar" in load.values:
         return p, load.number("kvar")
     pf = load.number("pf")
+    if not 0 < abs(pf) <= 1:
+        raise ValueError(f"{load}: pf = {pf:g}; a power factor is at most 1, and not 0")
     return p, float(np.copysign(p * np.sqrt(1 / pf**2 - 1), pf))
 
 
@@ -273,9 +278,9 @@ def _capacitor_mvar(bank, v_kv):
         raise ValueError(f"{bank}: a series capacitor is not understood")
     # one rating is line to neutral for a single phase in star, line to line for the others
     wye = bank.values.get("conn", "wye").lower() in ("wye", "y", "ln")
-    base = v_kv / np.sqrt(3) if int(bank.number("phases", 3)) == 1 and wye else v_kv
+    base = v_kv / np.sqrt(3) if bank.whole("phases", 3) == 1 and wye else v_kv
     digits = len(bank.text("kv").partition(".")[2])
-    rated = base if round(base, digits) == bank.number("kv") else bank.number("kv")
+    rated = base if round(base, digits) == bank.number("kv") else bank.positive("kv")
     return bank.number("kvar") / 1000 * (base / rated) ** 2
 
 
