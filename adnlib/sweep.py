@@ -43,25 +43,24 @@ def run(job, items, scheduler=None, n_workers=2, batch=None, progress=None, time
     progress   function of (items done, items), after each batch
     timeout_s  how long to wait for a scheduler, and for a worker where none is left
     In a script a call with "local" stands below `if __name__ == "__main__":`.
-
     SweepError names the first item that fails, the same in all three modes; cloudedge.CloudError
-    where the scheduler or its workers cannot be reached; ValueError for a wrong argument. A batch
-    whose worker dies is repeated on another one, as often as the scheduler allows (three times).
+    where scheduler or workers cannot be reached; ValueError for a wrong argument. A batch whose
+    worker dies is repeated on another one, as often as the scheduler allows (three times).
     """
     items = list(items)
     _refuse(scheduler, n_workers, batch)
     progress = progress or (lambda done, of: None)
     if not items:
         return []
-    if scheduler is None:
-        out = []
-        for k, item in enumerate(items, 1):
-            out += _checked(_part(job, k - 1, [item]))
-            progress(k, len(items))
-        return out
-    address = None if scheduler == "local" else scheduler
-    with cloudedge.workers(n_workers, address, timeout_s) as client:
-        return _spread(client, job, items, batch, progress, timeout_s)
+    if scheduler is not None:
+        address = None if scheduler == "local" else scheduler
+        with cloudedge.workers(n_workers, address, timeout_s) as client:
+            return _spread(client, job, items, batch, progress, timeout_s)
+    out = []
+    for k, item in enumerate(items):
+        out += _checked(_part(job, k, [item]))
+        progress(k + 1, len(items))
+    return out
 
 
 def _refuse(scheduler, n_workers, batch):
@@ -69,9 +68,8 @@ def _refuse(scheduler, n_workers, batch):
         raise ValueError(
             f"scheduler is {scheduler!r}: give None (this process), 'local' or 'tcp://host:port'"
         )
-    for name, value in (("n_workers", n_workers), ("batch", batch)):
-        if value is not None and (value != int(value) or value < 1):
-            raise ValueError(f"{name} is {value!r}: give a whole number from 1 on")
+    if n_workers < 1 or (batch is not None and batch < 1):
+        raise ValueError(f"n_workers {n_workers}, batch {batch}: give numbers from 1 on")
 
 
 # ---------------------------------------------------------------------------------- in a worker
@@ -91,11 +89,9 @@ def _part(job, first, items):
 
 def _portable(error):
     """The exception with its traceback as a note, or in words where it cannot be pickled."""
-    text = "".join(traceback.format_exception(error))
+    error.add_note(text := "".join(traceback.format_exception(error)))
     try:
-        error.add_note(text)
-        pickle.loads(pickle.dumps(error))
-        return error
+        return pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError(text)
 
@@ -143,19 +139,16 @@ def _answer(future, first, last):
     error = future.exception()
     if error is None:
         return future.result()
-    what = f"items {first} to {last}: {type(error).__name__}: {error}"
-    if type(error).__name__ == "KilledWorker":
-        what = f"items {first} to {last} brought workers down again and again (memory?)"
-    return None, (what, error)
+    killed = type(error).__name__ == "KilledWorker"
+    what = "brought workers down again and again (memory?)" if killed else repr(error)
+    return None, (f"items {first} to {last}: {what}", error)
 
 
 def _threads(client, timeout_s):
     """Threads of the workers; waits for the first worker."""
-    from distributed import TimeoutError as Late
-
     try:
         client.wait_for_workers(1, timeout=timeout_s)
-    except (Late, TimeoutError):
+    except TimeoutError:
         raise cloudedge.CloudError(
             f"the scheduler has no worker after {timeout_s:g} s; start one with `dask worker`"
         ) from None

@@ -12,10 +12,12 @@ cluster that runs already; their results are compared to the last bit first. Sta
 is a row of its own: from nothing to the first answer of each. ratio is wall time over that of two
 workers, so that it is the speed-up in the row of one process. cpu_s is the CPU time of this process
 or of the workers: waiting for a busy machine is not in it. Of a year, and of the days of 123 buses,
-median_s and the others are CPU seconds too.
+median_s and the others are CPU seconds too. process_mib is the most that a process has held, all
+that it has imported included.
 """
 
 import functools
+import sys
 import time
 
 import numpy as np
@@ -117,7 +119,21 @@ def turns(client, name, size, cases, job, items, rounds):
     seconds = {f"{name}, {way}": np.array(t) for way, t in wall.items()}
     note = dict.fromkeys(seconds, f"{len(items)} items")
     rows = timing.rows("sweep_speed", size, cases, seconds, f"{name}, {TWO}", note=note)
-    return [row | {"cpu_s": float(np.median(cpu[way]))} for row, way in zip(rows, ways)]
+    held = {TWO: max(client.run(most_mib).values()), ONE: most_mib()}
+    return [
+        row | {"cpu_s": float(np.median(cpu[way])), "process_mib": held[way]}
+        for row, way in zip(rows, ways)
+    ]
+
+
+def most_mib():
+    """Most memory that this process has held so far [MiB]; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return np.nan
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes
+    return kib / 1024 / (1024 if sys.platform == "darwin" else 1)
 
 
 def equal(a, b):

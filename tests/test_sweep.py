@@ -136,7 +136,7 @@ def test_a_batch_whose_worker_dies_is_repeated(address, tmp_path):
 
 
 def test_a_job_that_kills_every_worker_is_named(address):
-    with pytest.raises(sweep.SweepError, match=r"items 2 to 3 brought workers down"):
+    with pytest.raises(sweep.SweepError, match=r"items 2 to 3: brought workers down"):
         sweep.run(dies, range(6), scheduler=address, batch=2)
 
 
@@ -153,7 +153,7 @@ def test_no_scheduler_and_no_worker_are_said(address):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"scheduler": "loacl"}, {"n_workers": 0}, {"n_workers": 1.5}, {"batch": 0}],
+    [{"scheduler": "loacl"}, {"n_workers": 0}, {"batch": 0}],
 )
 def test_a_wrong_argument_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
