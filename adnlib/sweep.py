@@ -10,12 +10,14 @@ import pickle
 import reprlib
 import time
 import traceback
+from contextlib import contextmanager
 
 import numpy as np
 
 from . import cloudedge
 
 BATCHES = 8  # for each worker: few enough to cost little, enough to even out long ones
+KEEP = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
 ASK_S, PAUSE_S = 1.0, 0.002  # how often workers and answers are looked for
 
 
@@ -54,13 +56,27 @@ def run(job, items, scheduler=None, n_workers=2, batch=None, progress=None, time
         return []
     if scheduler is not None:
         address = None if scheduler == "local" else scheduler
-        with cloudedge.workers(n_workers, address, timeout_s) as client:
+        with workers(n_workers, address, timeout_s) as client:
             return _spread(client, job, items, batch, progress, timeout_s)
     out = []
     for k, item in enumerate(items):
         out += _checked(_part(job, k, [item]))
         progress(k + 1, len(items))
     return out
+
+
+@contextmanager
+def workers(n_workers=2, scheduler=None, timeout_s=30.0):
+    """cloudedge.workers that keep freed memory for the next array, as any process does.
+
+    Dask has its workers give memory back at once (MALLOC_TRIM_THRESHOLD_), which for arrays of a
+    few MB takes more CPU time than the power flow in them: chapter 32 has the numbers.
+    """
+    import dask
+    import distributed  # noqa: F401  its settings have to be there before one of them is changed
+
+    with dask.config.set({KEEP: None}), cloudedge.workers(n_workers, scheduler, timeout_s) as found:
+        yield found
 
 
 def _refuse(scheduler, n_workers, batch):

@@ -3,6 +3,8 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 
 import dask
 import numpy as np
@@ -158,3 +160,21 @@ def test_no_scheduler_and_no_worker_are_said(address):
 def test_a_wrong_argument_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         sweep.run(abs, [1], **wrong)
+
+
+def test_local_workers_leave_the_settings_of_dask_as_they_were():
+    """In a process that has not imported distributed before."""
+    said = subprocess.run([sys.executable, "-c", SETTINGS], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+
+
+SETTINGS = """
+import sys
+from adnlib import sweep
+assert "distributed" not in sys.modules
+with sweep.workers(0):
+    import dask
+    assert dask.config.get(sweep.KEEP) is None
+assert dask.config.get(sweep.KEEP) == 65536
+assert dask.config.get("distributed.comm.require-encryption") is None
+"""
