@@ -1,9 +1,10 @@
 """Run the benchmarks: python benchmarks/run.py [subject ...], all subjects without a name.
 
-One thread everywhere. Prints what it does and the time left, a table, the requirements with PASS or
-BELOW TARGET (never a failure: a busy machine is no bug), and writes results/<subject>.csv and
-results/machine.json. With --small the smallest sizes only, and nothing is written. With --case the
-named cases of a subject that has them (misocp) are measured anew, in place of the stored ones.
+One thread everywhere. Prints a bar with what is done and an estimate of the time left, a table, the
+requirements with PASS or BELOW TARGET (never a failure: a busy machine is no bug), and writes
+results/<subject>.csv and results/machine.json. With --small the smallest sizes only, and nothing is
+written. With --case the named cases of a subject that has them (misocp) are measured anew, in place
+of the stored ones.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -33,6 +35,8 @@ SUBJECTS = (
     "mpc_speed",
     "dcvc_speed",
     "siting_speed",
+    "distopf_speed",
+    "sweep_speed",
 )
 PACKAGES = (
     "adnlib",
@@ -47,6 +51,8 @@ PACKAGES = (
     "clarabel",
     "highspy",
     "pyscipopt",
+    "distopf",
+    "distributed",
 )
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -82,7 +88,7 @@ def one_thread():
 
 
 def say_missing():
-    for package in ("power-grid-model", "pandapower", "numba", "copulas"):
+    for package in ("power-grid-model", "pandapower", "numba", "copulas", "distopf"):
         if installed_version(package) is None:
             what = "pandapower runs without it" if package == "numba" else "skipped"
             print(f"{package} is not installed: {what}")
@@ -99,7 +105,7 @@ def stored_rest(subject, cases, folder):
 
 
 def measure(subjects, small, cases=()):
-    """{subject: rows}, with a line for each step and the time that is left."""
+    """{subject: rows}, with a bar and the time that is left before each step."""
     modules = {s: importlib.import_module(f"benchmarks.{s}") for s in subjects}
     plan = [(s, *step) for s in subjects for step in modules[s].steps(small)]
     if unknown := sorted(set(cases) - {label for _, label, _, _ in plan}):
@@ -108,12 +114,35 @@ def measure(subjects, small, cases=()):
     tables, start, done = {s: [] for s in subjects}, time.perf_counter(), 0.0
     total = sum(weight for _, _, weight, _ in plan)
     for k, (subject, label, weight, job) in enumerate(plan, 1):
-        spent = time.perf_counter() - start
-        left = total - done if not done else (total - done) * spent / done
-        print(f"[{k}/{len(plan)}] {subject}: {label} (about {left:.0f} s left)", flush=True)
+        left = remaining(done, total, time.perf_counter() - start)
+        show(done / total, f"[{k}/{len(plan)}] {subject}: {label} (about {left} left)")
         tables[subject] += job()
         done += weight
+    spent = time.perf_counter() - start
+    show(1.0, f"[{len(plan)}/{len(plan)}] done in {spent:.0f} s", last=True)
     return tables
+
+
+def remaining(done, total, spent):
+    """Such as 40 s or 12 min: the weights are seconds, corrected by what the steps so far took."""
+    left = (total - done) * (spent / done if done else 1.0)
+    return f"{left:.0f} s" if left < 600 else f"{left / 60:.0f} min"
+
+
+def show(share, text, last=False):
+    """The bar: drawn over itself on a terminal, line after line elsewhere."""
+    line = f"{bar(share)} {100 * share:3.0f} % {text}"
+    if not sys.stdout.isatty():
+        print(line, flush=True)
+        return
+    width = shutil.get_terminal_size().columns - 1
+    print(f"\r{line[:width]:<{width}}", end="\n" if last else "", flush=True)
+
+
+def bar(share, width=24):
+    """A bar such as ######.................. for a quarter."""
+    full = int(share * width)
+    return "#" * full + "." * (width - full)
 
 
 def report(subject, rows):

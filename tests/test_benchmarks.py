@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from adnlib import powerflow, read_feeder
-from benchmarks import batch, growth, linear, peers, run, timing, trees
+from benchmarks import (
+    batch,
+    distopf_speed,
+    growth,
+    linear,
+    peers,
+    run,
+    sweep_speed,
+    timing,
+    trees,
+)
 
 REAL = ("ieee33", "ieee119", "ieee123", "sw533")
 
@@ -147,13 +157,45 @@ def test_the_smallest_sizes_run(capsys, monkeypatch):
     tables = run.main(["--small"])
     said = capsys.readouterr().out
     assert list(tables) == list(run.SUBJECTS)
-    assert re.search(r"\[1/\d+\] batch: 200 scenarios", said) and "s left)" in said
+    assert re.search(r"^\.{24}   0 % \[1/\d+\] batch: 200 scenarios", said, re.M)
+    assert "s left)" in said and re.search(r"^#{24} 100 % \[(\d+)/\1\] done in", said, re.M)
     for subject, rows in tables.items():
         assert rows and all(row["subject"] == subject and row["median_s"] > 0 for row in rows)
     names = {row["method"] for row in tables["batch"]}
     assert {batch.OURS, batch.NEWTON, batch.LOOP} <= names
     names = {row["method"] for row in tables["admm_speed"]}
     assert {"coordinate", "one worker", "two workers", "by buses"} <= names
+
+
+def test_the_bar_fills_and_the_estimate_follows_what_was_spent(monkeypatch, capsys):
+    assert [run.bar(s, 4) for s in (0, 0.24, 0.5, 1)] == ["....", "....", "##..", "####"]
+    assert run.remaining(0, 100, 3.0) == "100 s"  # nothing done: the weights
+    assert run.remaining(20, 100, 40.0) == "160 s"  # slower than the weights say
+    assert run.remaining(10, 1000, 10.0) == "16 min"
+    monkeypatch.setattr(run.sys.stdout, "isatty", lambda: True, raising=False)
+    run.show(0.5, "half")
+    run.show(1.0, "whole", last=True)
+    said = capsys.readouterr().out
+    assert said.count("\r") == 2 and said.count("\n") == 1 and said.endswith("\n")
+
+
+def test_workers_that_give_other_results_are_not_timed():
+    a = [np.array([1.0, 2.0]), np.array([3.0])]
+    assert sweep_speed.equal(a, [x.copy() for x in a])
+    assert not sweep_speed.equal(a, [a[0], np.nextafter(a[1], 4)])
+    assert not sweep_speed.equal(a, a[:1])
+
+
+def test_both_ways_to_an_optimal_flow_agree_where_losses_are_small():
+    feeder, at, p = distopf_speed.job()
+    for q, V in (distopf_speed.by_linear(feeder, at, p), distopf_speed.by_cone(feeder, at, p)):
+        assert np.abs(q).max() <= distopf_speed.Q_MVAR + 1e-6
+        whole = feeder.q.copy()
+        whole[at] += q
+        exact = powerflow.solve(feeder, p, whole)
+        assert exact.p_loss < powerflow.solve(feeder, p).p_loss
+        np.testing.assert_allclose(exact.V, V, rtol=0, atol=0.01)
+    np.testing.assert_allclose(exact.V, V, rtol=0, atol=1e-5)  # the cone's
 
 
 def test_a_missing_peer_is_skipped_and_said(monkeypatch, capsys):
