@@ -30,7 +30,7 @@ from benchmarks import instances, timing, trees
 N, ITEMS, HOURS, YEAR, MONTH = 5000, 100, 24, 8760, 730
 SEED = 17
 DATES = tuple(f"2020-{month:02d}-15" for month in range(1, 13, 2))
-ROUNDS = 1  # after one for warming up; CPU seconds hardly spread
+ROUNDS = 3  # after one for warming up
 ONE, TWO, START = "one process", "two workers", "starting two workers"
 AS_IS = f"Monte Carlo, dask's memory, {TWO}"
 LARGE_DAYS = 4  # dates of ieee123, in one process
