@@ -9,6 +9,7 @@ import ast
 import html as markup
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -55,10 +56,12 @@ def places(table=None, folder=CHAPTERS):
         if not path.is_file():
             raise claims.ClaimError(f"claim {rows.index[0]}: there is no chapter {path.name}")
         title, cells = _cells(path)
+        checks = _checks(cells)
         for id in rows.index:
-            section = _section(cells, id)
-            if section is None:
+            if id not in checks:
                 raise claims.ClaimError(f"claim {id}: {path.name} never checks it")
+            k, expression = checks[id]
+            section = next(_made(cells, k, expression), cells[k].heading)
             found[id] = (chapter, title, section, anchor(section))
     columns = ["chapter", "title", "section", "anchor"]
     return pd.DataFrame.from_dict(found, orient="index", columns=columns).reindex(table.index)
@@ -69,8 +72,8 @@ def checklist(chapter, folder=CHAPTERS):
 
     chapter: stem of its file, such as "21_dcp". The list is literal, and read without running it.
     """
-    for _, tree in _cells(Path(folder) / f"{chapter}.ipynb")[1]:
-        for node in tree.body:
+    for cell in _cells(Path(folder) / f"{chapter}.ipynb")[1]:
+        for node in cell.tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CHECKLIST":
                 return ast.literal_eval(node.value)
     return None
@@ -86,8 +89,19 @@ def anchor(heading):
     return re.sub(r"^[-0-9]+|-+$", "", plain)
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """A code cell: the heading it stands under, its syntax tree, {name: what is assigned last},
+    and {constant: expression} of the pairs that its generators yield."""
+
+    heading: str
+    tree: ast.Module
+    assigned: dict
+    pairs: dict
+
+
 def _cells(path):
-    """(title, [(heading, syntax tree)]) of a chapter's code cells, magic lines left out."""
+    """(title, [_Cell]) of a chapter, magic lines left out."""
     title, heading, cells = "", "", []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
@@ -96,23 +110,30 @@ def _cells(path):
                 title, heading = (words, heading) if mark == "#" else (title, words)
         elif cell["cell_type"] == "code":
             lines = [x for x in text.splitlines() if not x.startswith(("%", "!"))]
-            cells.append((heading.strip(), ast.parse("\n".join(lines))))
+            tree = ast.parse("\n".join(lines))
+            cells.append(_Cell(heading.strip(), tree, dict(_assigned(tree)), dict(_pairs(tree))))
     return title.strip(), cells
 
 
-def _section(cells, id):
-    """Heading under which the number of a claim was made; None where it is never checked."""
-    for k, (heading, tree) in enumerate(cells):
-        for call in ast.walk(tree):
-            if _checks(call, id):
-                return next(_made(cells, k, call.args[1]), heading)
-    return None
+def _checks(cells):
+    """{id: (place of the cell, expression)} of the calls of claims.check."""
+    found = {}
+    for k, cell in enumerate(cells):
+        for node in ast.walk(cell.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "claims.check":
+                id, expression = node.args
+                if isinstance(id, ast.Constant):
+                    found.setdefault(id.value, (k, expression))
+    return found
 
 
-def _checks(node, id):
-    """Is a node of the syntax tree the call that checks this claim?"""
-    called = isinstance(node, ast.Call) and ast.unparse(node.func) == "claims.check"
-    return called and ast.unparse(node.args[0]) == repr(id)
+def _pairs(tree):
+    """(constant, expression) of every `yield constant, expression`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+            key, value = node.value.elts
+            if isinstance(key, ast.Constant):
+                yield key.value, value
 
 
 def _made(cells, k, expression, depth=6):
@@ -141,25 +162,25 @@ def _names(expression):
 def _of_name(cells, k, name, key, depth):
     """The heading of the cell that last assigned a name; through the closing section's own."""
     for at in range(k, -1, -1):
-        heading, tree = cells[at]
-        values = [value for target, value in _assigned(tree) if target == name]
-        if values and heading != CLOSING:
-            yield heading
-        elif values and depth:
-            yield from _made(cells, at, _keyed(values[-1], key, cells), depth - 1)
-        if values:
-            return
+        cell = cells[at]
+        if name not in cell.assigned:
+            continue
+        if cell.heading != CLOSING:
+            yield cell.heading
+        elif depth:
+            yield from _made(cells, at, _keyed(cell.assigned[name], key, cells), depth - 1)
+        return
 
 
 def _keyed(value, key, cells):
     """The part of a collecting expression that belongs to a key, where it can be told."""
-    pairs = [node for _, tree in cells for node in ast.walk(tree) if isinstance(node, ast.Yield)]
     if isinstance(value, ast.Dict):
-        found = [v for q, v in zip(value.keys, value.values) if ast.unparse(q) == repr(key)]
+        parts = {
+            q.value: v for q, v in zip(value.keys, value.values) if isinstance(q, ast.Constant)
+        }
     else:
-        found = [n.value.elts[1] for n in pairs if isinstance(n.value, ast.Tuple)
-                 and ast.unparse(n.value.elts[0]) == repr(key)]  # fmt: skip
-    return found[-1] if found and key is not None else value
+        parts = {q: v for cell in cells for q, v in cell.pairs.items()}
+    return parts.get(key, value)
 
 
 def _assigned(tree):

@@ -122,6 +122,11 @@ def test_csv_opendss_and_functions(tmp_path):
     assert inputs.network("ieee33").feeder.n == read_feeder("ieee33").n
 
 
+def test_a_function_that_draws_at_random_gives_one_network():
+    a, b = (inputs.network("pandapower create_kerber_landnetz_kabel_2").feeder for _ in range(2))
+    np.testing.assert_array_equal(a.r, b.r)
+
+
 def test_tables_written_by_a_feeder_come_back(tmp_path):
     feeder = Feeder.from_pandapower(small_net_without_storage())
     for name, table in zip(("bus", "branch"), feeder.to_tables()):
