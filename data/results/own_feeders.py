@@ -25,6 +25,7 @@ DEPENDS = [
     "adnlib/branchflow.py",
     "adnlib/certified.py",
     "adnlib/conic.py",
+    "adnlib/currents.py",
     "adnlib/devices.py",
     "adnlib/dispatch.py",
     "adnlib/feeder.py",
