@@ -86,6 +86,6 @@ def run():
 
 def one_point():
     case = profiles.read_case(CASE)
-    value = planning.central(PLANS.sets(case)[2])[1]
+    value = central(PLANS.sets(case)[2])[1]
     key = {"feeder": "ieee123", "method": 2, "what": "value", "device": "relaxed"}
     return key, {"value": value}
