@@ -6,7 +6,7 @@ dark theme, and overflow at three widths.
 """
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -64,6 +64,9 @@ IMAGES = """async () => {
     : new Promise(r => { i.onload = i.onerror = r; setTimeout(r, 5000); })));
   return all.filter(i => i.naturalWidth === 0).map(i => i.src);
 }"""
+# The theme makes what scrolls reachable by keyboard, but some time after the page was laid out.
+STOPS = """() => [...document.querySelectorAll('pre, .cell_output .output')].every(
+  e => e.scrollWidth <= e.clientWidth || e.tabIndex >= 0)"""
 THEME = "t => Object.assign(document.documentElement.dataset, { theme: t, mode: t })"
 
 
@@ -140,6 +143,8 @@ def settle(page, problems):
 def accessibility(page, theme):
     """Serious and critical findings of axe."""
     page.evaluate(THEME, theme)
+    with suppress(Error):  # what has no stop by then, axe finds
+        page.wait_for_function(STOPS, timeout=3_000)
     found = Axe().run(page, options=AXE).response["violations"]
     for rule in found:
         if rule["impact"] in ("serious", "critical"):
