@@ -2,7 +2,7 @@
    the table is whole and in order. */
 (() => {
   const start = () => {
-    const table = document.getElementById("ledger");
+    const table = document.querySelector("table.ledger");
     if (!table) return;
     const rows = [...table.tBodies[0].rows];
     const text = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
