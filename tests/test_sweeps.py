@@ -1,5 +1,6 @@
 """Stored heavy results belong to today's sources, and one point of each comes out again."""
 
+import os
 import sys
 
 import pandas as pd
@@ -90,3 +91,12 @@ def test_point_that_names_no_row_is_refused(sweep):
     script.write_text(SCRIPT.replace('{"n": 2}', '{"n": 7}'))
     with pytest.raises(ValueError, match="0 rows"):
         sweeps.check_point(script)
+
+
+def test_edit_of_the_same_size_in_the_same_second_is_seen(sweep):
+    script, _ = sweep
+    before = script.stat()
+    assert sweeps.load(script).one_point()[0] == {"n": 2}
+    script.write_text(SCRIPT.replace('{"n": 2}', '{"n": 7}'))
+    os.utime(script, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert sweeps.load(script).one_point()[0] == {"n": 7}

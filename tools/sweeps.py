@@ -32,9 +32,11 @@ def scripts(root=ROOT):
 
 
 def load(script):
+    """The script as a module, from its text: cached bytecode is taken for current when an edit
+    keeps the size and falls into the same second."""
     spec = importlib.util.spec_from_file_location(f"sweep_{script.stem}", script)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    exec(compile(script.read_text(encoding="utf8"), script, "exec"), module.__dict__)
     return module
 
 
