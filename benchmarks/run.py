@@ -71,9 +71,9 @@ def main(arguments=None):
     say_missing()
     chosen = [s for s in SUBJECTS if s in asked.subject or not asked.subject]
     before = machine()
+    rest = {s: stored_rest(s, asked.case, asked.out) for s in chosen if asked.case}
     tables = measure(chosen, asked.small, asked.case)
-    if asked.case:
-        tables = {s: stored_rest(s, asked.case, asked.out) + rows for s, rows in tables.items()}
+    tables = {s: rest.get(s, []) + rows for s, rows in tables.items()}
     for subject, rows in tables.items():
         report(subject, rows)
     if not asked.small:
@@ -95,10 +95,13 @@ def say_missing():
 
 
 def stored_rest(subject, cases, folder):
-    """Stored rows of a subject but those of these cases."""
+    """Stored rows of a subject but those of these cases; SystemExit where it has none by name."""
     import pandas as pd
 
-    table = pd.read_csv(folder / f"{subject}.csv", keep_default_na=False)
+    path = folder / f"{subject}.csv"
+    table = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame()
+    if "case" not in table:
+        raise SystemExit(f"{subject} has no stored cases to replace: measure it without --case")
     rest = table[~table["case"].isin(cases)]
     numbers = [c for c in table if c not in ("subject", "method", "note", "case")]
     return rest.assign(**rest[numbers].apply(pd.to_numeric)).to_dict("records")

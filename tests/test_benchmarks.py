@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from adnlib import powerflow, read_feeder
@@ -220,3 +221,15 @@ def test_an_unknown_subject_is_refused(capsys):
     with pytest.raises(SystemExit):
         run.main(["speed"])
     assert "there is no subject 'speed'" in capsys.readouterr().err
+
+
+def test_a_case_measured_anew_takes_the_place_of_its_stored_rows(tmp_path, monkeypatch):
+    rows = [{"subject": "misocp", "method": m, "note": "", "case": c, "gap": g, "value": v}
+            for c, m, g, v in (("a", "x", 0.1, 1.0), ("b", "x", 0.2, np.nan))]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "misocp.csv", index=False)
+    (kept,) = run.stored_rest("misocp", ["a"], tmp_path)
+    assert kept["case"] == "b" and kept["gap"] == 0.2 and np.isnan(kept["value"])
+    assert kept["note"] == ""
+    monkeypatch.setattr(run, "measure", lambda *given: pytest.fail("measured before it is known"))
+    with pytest.raises(SystemExit, match="batch has no stored cases"):
+        run.main(["batch", "--case", "200 scenarios", "--out", str(tmp_path)])

@@ -98,16 +98,20 @@ def fmt(path):
         print(f"{path.name}: rewritten in canonical form")
 
 
+def execute(nb, folder):
+    """Run all cells of a notebook in a fresh kernel in `folder`, and number them."""
+    where = {"metadata": {"path": str(folder)}}
+    NotebookClient(
+        nb, timeout=CELL_TIMEOUT_S, kernel_name="python3", resources=where, record_timing=False
+    ).execute()
+    number(nb)
+
+
 def run(path):
     """Execute in place; on an error the file stays as it was and the error is raised."""
     steady()
     nb = read(path)
-    where = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(
-        nb, timeout=CELL_TIMEOUT_S, kernel_name="python3", resources=where, record_timing=False
-    )
-    client.execute()
-    number(nb)
+    execute(nb, path.parent)
     path.write_text(text_of(nb), encoding="utf8", newline="\n")
     print(f"{path.name}: executed", flush=True)
 

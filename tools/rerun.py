@@ -14,11 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from tools import BUILD, CELL_TIMEOUT_S, steady
-from tools.notebooks import number, read, text_of
+from tools import BUILD, steady
+from tools.notebooks import execute, read, text_of
 
 
 class ParameterError(ValueError):
@@ -106,14 +105,9 @@ def rerun(path, values, out):
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    where = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(
-        nb, timeout=CELL_TIMEOUT_S, kernel_name="python3", resources=where, record_timing=False
-    )
     failed = None
     try:
-        client.execute()
-        number(nb)
+        execute(nb, path.parent)
     except CellExecutionError:
         failed = traceback(nb)
     out.parent.mkdir(parents=True, exist_ok=True)
