@@ -28,7 +28,7 @@ MARKS = {
 }
 
 
-def places(table=None, folder=CHAPTERS):
+def places(table=None, folder=None):
     """Where the numbers of the claims were made.
 
     Parameters
@@ -36,7 +36,7 @@ def places(table=None, folder=CHAPTERS):
     table : pandas.DataFrame, optional
         Rows of the ledger as `claims.read` gives them; all without it.
     folder : path, optional
-        The folder of the chapters.
+        The folder of the chapters; the book's own without it.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def places(table=None, folder=CHAPTERS):
     table = claims.read() if table is None else table
     found = {}
     for chapter, rows in table.groupby("chapter", sort=False):
-        path = Path(folder) / f"{chapter}.ipynb"
+        path = _file(chapter, folder)
         if not path.is_file():
             raise claims.ClaimError(f"claim {rows.index[0]}: there is no chapter {path.name}")
         title, cells = _cells(path)
@@ -67,16 +67,20 @@ def places(table=None, folder=CHAPTERS):
     return pd.DataFrame.from_dict(found, orient="index", columns=columns).reindex(table.index)
 
 
-def checklist(chapter, folder=CHAPTERS):
+def checklist(chapter, folder=None):
     """The rows (item, section, anchors) of a case study's CHECKLIST, or None without one.
 
     chapter: stem of its file, such as "21_dcp". The list is literal, and read without running it.
     """
-    for cell in _cells(Path(folder) / f"{chapter}.ipynb")[1]:
+    for cell in _cells(_file(chapter, folder))[1]:
         for node in cell.tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CHECKLIST":
                 return ast.literal_eval(node.value)
     return None
+
+
+def _file(chapter, folder):
+    return Path(folder or CHAPTERS) / f"{chapter}.ipynb"
 
 
 def anchor(heading):

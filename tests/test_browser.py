@@ -124,6 +124,8 @@ def test_bad_tex_is_found(program, tmp_path, tex, complaint):
         ({"body": '<div style="width: 900px">wide</div>'}, "overflow at 360 px"),
         ({"body": '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">'}, "axe, light"),
         ({"body": '<p style="color: #bbb; background: #fff">pale</p>'}, "color-contrast"),
+        ({"body": '<p>good</p><div style="background: #555"><p>pale</p></div>'}, "color-contrast"),
+        ({"body": '<p>good</p><p style="opacity: 0.3">pale</p>'}, "color-contrast"),
         (
             {"head": "<style>html[data-theme=dark] p { color: #222; background: #111 }</style>"},
             "axe, dark: color-contrast",

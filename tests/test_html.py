@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools import BUILD, htmlcheck
+from tools import BUILD, ROOT, htmlcheck
 from tools.chromium import in_ci
 
 HTML = BUILD / "html"
@@ -53,6 +53,7 @@ def test_good_page_passes(tmp_path):
         ({"body": '<img src="a.png">'}, "without description"),
         ({"body": '<img src="a.png" alt="../_images/a.png">'}, "file name"),
         ({"body": "<h1>Again</h1>"}, "2 main headings"),
+        ({"body": f"<code>PosixPath('{ROOT}/data')</code>"}, "folder of this machine"),
     ],
 )
 def test_fault_is_found(tmp_path, fault, complaint):

@@ -1,8 +1,8 @@
 """Look at built pages in a real headless Chromium.
 
 A page is served from this machine and loaded once; then everything is looked at: the console,
-requests that would leave the machine, mathematics, pictures, accessibility in the light and the
-dark theme, and overflow at three widths.
+requests that would leave the machine, mathematics, pictures, accessibility in the light theme,
+contrast in both, and overflow at three widths.
 """
 
 import threading
@@ -32,6 +32,25 @@ STILL = "*, *::before, *::after { transition: none !important; animation: none !
 # then shows the head of the page instead of the section; the hit and its link are right.
 KNOWN = "Anchored content block not found"
 AXE = {"resultTypes": ["violations"], "preload": False}
+CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+REST = {"rules": {"color-contrast": {"enabled": False}}}
+# Contrast is slow, and pages have thousands of coloured words: of the innermost elements with the
+# same colours, size, weight and backgrounds one is looked at; the others lose their text meanwhile.
+BLANK = """() => {
+  const seen = new Set(), grounds = new Map([[document.documentElement, '']]);
+  const plain = 'rgba(0, 0, 0, 0),none,1,none,static';
+  const same = [...document.querySelectorAll('body, body *')].filter(e => {
+    const s = getComputedStyle(e), above = grounds.get(e.parentElement);
+    const own = [s.backgroundColor, s.backgroundImage, s.opacity, s.filter, s.position].join();
+    grounds.set(e, own === plain ? above : `${above}${own};`);
+    if (e.childElementCount || !e.textContent.trim() || e.matches('script, style')) return false;
+    const key = [s.color, s.fontSize, s.fontWeight, s.textShadow, grounds.get(e)].join('|');
+    return seen.has(key) || !seen.add(key);
+  });
+  window.blanked = same.map(e => [e, e.textContent]);
+  same.forEach(e => { e.textContent = ''; });
+}"""
+BACK = "() => window.blanked.forEach(([e, text]) => { e.textContent = text; })"
 
 OVERFLOW = """() => {
   const width = document.documentElement.clientWidth;
@@ -141,11 +160,15 @@ def settle(page, problems):
 
 
 def accessibility(page, theme):
-    """Serious and critical findings of axe."""
+    """Serious and critical findings of axe; in the dark theme of contrast only."""
     page.evaluate(THEME, theme)
     with suppress(Error):  # what has no stop by then, axe finds
         page.wait_for_function(STOPS, timeout=3_000)
-    found = Axe().run(page, options=AXE).response["violations"]
+    page.evaluate(BLANK)
+    found = Axe().run(page, options=AXE | CONTRAST).response["violations"]
+    page.evaluate(BACK)
+    if theme == THEMES[0]:
+        found += Axe().run(page, options=AXE | REST).response["violations"]
     for rule in found:
         if rule["impact"] in ("serious", "critical"):
             node = rule["nodes"][0]

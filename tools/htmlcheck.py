@@ -3,7 +3,7 @@
     python -m tools.htmlcheck [folder]
 
 Finds loads from outside, names of content networks in scripts, dead links and anchors, TeX that
-stayed text, error boxes, and pictures without a description.
+stayed text, error boxes, pictures without a description, and folders of this machine.
 """
 
 import re
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
-from tools import BUILD
+from tools import BUILD, ROOT
 
 OUTSIDE = re.compile(r"(?:https?:|wss?:)?//", re.I)
 NETWORKS = re.compile(
@@ -134,11 +134,17 @@ def headings(page):
         yield "no language"
 
 
+def machine_paths(path):
+    if str(ROOT) in path.read_text(encoding="utf8"):
+        yield f"names a folder of this machine: {ROOT}"
+
+
 def check_page(path, folder):
     """List of problems of one page, each with the page's name."""
     page = soup(path)
     found = [*outside_loads(page), *dead_links(page, path, folder), *forwards(page, path)]
     found += [*raw_tex(page), *error_boxes(page), *pictures(page), *headings(page)]
+    found += machine_paths(path)
     return [f"{path.relative_to(folder)}: {line}" for line in found]
 
 
