@@ -114,3 +114,19 @@ def test_plain_build_shows_the_number_of_todays_data(project):
     (project / "data" / "feeder" / "bus.csv").write_text("bus,p_mw\n1,0.222222\n")
     page = build_plainly(project)
     assert "0.222222" in page and "0.111111" not in page
+
+
+def test_slowest_chapters_are_told(tmp_path):
+    cache, paths = book.open_cache(tmp_path), []
+    for name, spent in (("quick", 3.0), ("slow", 20.4), ("never", None)):
+        content = json.loads(json.dumps(NOTEBOOK))
+        content["cells"][1]["source"] = f"print({name!r})"
+        paths.append(tmp_path / f"{name}.ipynb")
+        paths[-1].write_text(json.dumps(content))
+        cache.add_nb_to_project(str(paths[-1]))
+        if spent:
+            data = {"execution_seconds": spent}
+            cache.cache_notebook_file(str(paths[-1]), data=data, check_validity=False)
+    told = book.slowest(cache, [str(p) for p in paths])
+    assert told == "slowest chapters: slow 20 s, quick 3 s"
+    assert book.slowest(cache, [str(p) for p in paths], 1) == "slowest chapters: slow 20 s"

@@ -69,9 +69,21 @@ def execute(root=ROOT, build=BUILD):
             print(cache.get_project_record(uri).traceback, file=sys.stderr)
         if done.excepted or done.errored:
             sys.exit(f"failed: {[Path(uri).name for uri in done.excepted + done.errored]}")
+        print(slowest(cache, paths))
     if source_hash(root) != before:
         guard(root, build)
         sys.exit("library, data or versions changed during execution: run make book again")
+
+
+def slowest(cache, paths, count=10):
+    """Such as "slowest chapters: 23_dcvc 88 s, ...": how long their last execution took."""
+    seconds = {}
+    for path in paths:
+        record = cache.get_cached_project_nb(path)
+        spent = record.data.get("execution_seconds") if record and record.data else None
+        seconds |= {Path(path).stem: spent} if spent is not None else {}
+    order = sorted(seconds, key=seconds.get, reverse=True)[:count]
+    return "slowest chapters: " + ", ".join(f"{name} {seconds[name]:.0f} s" for name in order)
 
 
 def seed(root=ROOT, build=BUILD):

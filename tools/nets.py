@@ -13,7 +13,7 @@ from adnlib.receipt import digest
 from tools import ROOT, book, chapters, chromium, steady
 
 BIN = Path(sys.executable).parent
-PYTEST = [BIN / "pytest", "-q", "-n", "2"]
+PYTEST = [BIN / "pytest", "-q", "-n", "2", "--durations=10", "--durations-min=5"]
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=900", "--dist", "loadfile"]
 
 
