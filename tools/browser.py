@@ -152,7 +152,7 @@ def settle(page, problems):
     """Wait until MathJax has set the page; a page without MathJax is a problem, not a crash."""
     try:
         page.wait_for_function(
-            "window.MathJax && MathJax.startup && MathJax.startup.promise", timeout=10_000
+            "window.MathJax && MathJax.startup && MathJax.startup.promise", timeout=30_000
         )
         page.evaluate("MathJax.startup.promise.then(() => document.fonts.ready).then(() => 0)")
     except Error:
@@ -163,7 +163,7 @@ def accessibility(page, theme):
     """Serious and critical findings of axe; in the dark theme of contrast only."""
     page.evaluate(THEME, theme)
     with suppress(Error):  # what has no stop by then, axe finds
-        page.wait_for_function(STOPS, timeout=3_000)
+        page.wait_for_function(STOPS, timeout=10_000)
     page.evaluate(BLANK)
     found = Axe().run(page, options=AXE | CONTRAST).response["violations"]
     page.evaluate(BACK)
