@@ -50,6 +50,14 @@ def test_a_page_holds_nothing_from_elsewhere():
     assert not htmlcheck.NETWORKS.search(html)
 
 
+def test_figures_keep_what_their_captions_say_of_any_network():
+    nb = report.for_report()
+    figures = [c.metadata.mystnb.figure.caption for c in nb.cells if "mystnb" in c.metadata]
+    html = report.page(nb, "title")
+    assert len(figures) >= 3 and all(text.split(". ")[0] in html for text in figures)
+    assert "Batteries are full" in figures[1] and "Batteries are full" not in html
+
+
 def test_cells_for_the_book_are_left_out():
     nb = report.for_report()
     text = "\n".join(cell.source for cell in nb.cells)

@@ -79,10 +79,24 @@ def for_report(path=CHAPTER):
     return nb
 
 
+def captioned(nb):
+    """The notebook with the caption of each figure as text below it, where nbconvert shows it: its
+    first sentence, which says what is drawn; the rest reads the figure of the book's network."""
+    cells = []
+    for cell in nb.cells:
+        cells.append(cell)
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        if figure:
+            said = figure["caption"].split(". ")[0].rstrip(".")
+            cells.append(nbformat.v4.new_markdown_cell(f"*Figure: {said}.*"))
+    return nbformat.v4.new_notebook(cells=cells, metadata=nb.metadata)
+
+
 def page(nb, title):
     """The notebook as one HTML page without code, and without anything from elsewhere."""
     from nbconvert import HTMLExporter
 
+    nb = captioned(nb)
     nb.metadata["title"] = title
     empty = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, **empty)
