@@ -60,18 +60,43 @@ def network(where, root=None, balanced=False):
     power is the nominal load to two digits, so that a tolerance in p.u. means the same on
     50 kW and on 50 MW. InputError names the file, what is wrong with it, and what to do.
     """
+    name, form, own, batteries = _read(where, root, balanced)
+    feeder = _near_one(own)
+    plants = _plants(feeder)
+    left = np.minimum(feeder.p_gen, 0)
+    feeder = replace(feeder, p_gen=left, q_gen=np.where(feeder.p_gen > 0, 0, feeder.q_gen))
+    return Network(feeder, form, device_table([*plants, *_placed(name, feeder, batteries)]))
+
+
+def feeder(where):
+    """Feeder of the same, as it stands: its own base power and generators, no devices.
+
+    For chapters that place devices of their own. InputError as `network`, and for a network with
+    storage elements, which are no part of a Feeder.
+
+    >>> feeder("pandapower create_cigre_network_mv").root
+    0
+    """
+    name, _, own, batteries = _read(where)
+    if batteries:
+        first = batteries[0]["name"]
+        raise InputError(
+            f"{name}: holds storage ({first}), and this chapter places devices of its own; set it "
+            "out of service, or bring the network to chapter 33"
+        )
+    return own
+
+
+def _read(where, root=None, balanced=False):
+    """(name, form, Feeder that carries its own loads, rows of batteries)."""
     if hasattr(where, "ext_grid"):
         form, read, name = "net", _from_net, "net"
     else:
         where = str(where).strip()
         (form, read), name = _form(where), Path(where).name or where
-    feeder, batteries = told(name, read, where, root, balanced)
-    _plausible(name, feeder)
-    feeder = _near_one(feeder)
-    plants = _plants(feeder)
-    left = np.minimum(feeder.p_gen, 0)
-    feeder = replace(feeder, p_gen=left, q_gen=np.where(feeder.p_gen > 0, 0, feeder.q_gen))
-    return Network(feeder, form, device_table([*plants, *_placed(name, feeder, batteries)]))
+    found, batteries = told(name, read, where, root, balanced)
+    _plausible(name, found)
+    return name, form, found, batteries
 
 
 def device_table(rows):

@@ -67,6 +67,7 @@ class Study:
     factors  (k, A, 2) on the forecasts of PV and load in each area;  prob (k,)
     w        weight of the deviation [MW per p.u.^2];  band (V_min, V_max), V_ref [p.u.]
     cyclic   batteries end where they start;  extra (n_t, n) further active injections [p.u.]
+    pv_most  (A,) PV factor beside whose output inverters keep their circle; None: the largest
     """
 
     feeder: object
@@ -83,6 +84,7 @@ class Study:
     per_hour: int = 4
     cyclic: bool = True
     extra: np.ndarray | None = None
+    pv_most: np.ndarray | None = None
 
     def __post_init__(self):
         if len(self.load) != len(self.pv) or len(self.load) % self.per_hour:
@@ -143,10 +145,12 @@ class Study:
 
     def output(self):
         """(rows, n_pv) output of each plant over its rating: forecast times factor, at most 1."""
+        return self._output(self.factors[:, :, 0]).reshape(self.rows, -1)
+
+    def _output(self, factors):
+        """(n_t, k, n_pv) of PV factors (k, A)."""
         own = self.owner[[self.feeder.index(b) for b in self.devices.pv]]
-        return np.minimum(self.pv[:, None, None] * self.factors[:, own, 0], 1.0).reshape(
-            self.rows, len(own)
-        )
+        return np.minimum(self.pv[:, None, None] * factors[:, own], 1.0)
 
     def injections(self):
         """(p, q), each (rows, n) [p.u.]: loads and PV output, no control."""
@@ -164,8 +168,8 @@ class Study:
     def reach(self):
         """(n_t, n_pv) reactive power that an inverter has in every scenario [p.u.]."""
         rated = np.array(list(self.devices.pv.values())) / self.feeder.s_base_mva
-        most = self.output().reshape(self.n_t, self.n_s, -1).max(axis=1)
-        return rated * np.sqrt(self.devices.s_per_mw**2 - most**2)
+        most = self.factors[:, :, 0].max(axis=0) if self.pv_most is None else self.pv_most
+        return rated * np.sqrt(self.devices.s_per_mw**2 - self._output(most[None])[:, 0] ** 2)
 
 
 def place(feeder, buses):
@@ -291,6 +295,10 @@ def corners(case, n_areas):
 
 
 def fewer(study, k):
-    """The study with k of its scenarios, by forward selection (chapter 6)."""
+    """The study with k of its scenarios, by forward selection (chapter 6).
+
+    Inverters keep the circle of all its scenarios: set-points meet those that were left out too.
+    """
     kept = scenarios.forward_selection(scenarios.Scenarios(study.factors, study.prob), k)
-    return study.with_scenarios(kept.values, kept.prob)
+    most = study.factors[:, :, 0].max(axis=0) if study.pv_most is None else study.pv_most
+    return replace(study.with_scenarios(kept.values, kept.prob), pv_most=most)

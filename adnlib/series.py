@@ -206,13 +206,7 @@ def of_loads(series, feeder):
     factor. With bus columns alone, every loaded bus needs one. Negative loads are refused.
     """
     table, n = series.table, feeder.n
-    low = np.argwhere(table.to_numpy() < 0)
-    if len(low):
-        row, k = low[0]
-        raise InputError(
-            f"{series.name}: {table.columns[k]} is {table.iat[row, k]:g} at "
-            f"{table.index[row]}; loads are consumption, give generation as PV"
-        )
+    _no_negative(series, "loads are consumption, give generation as PV")
     at = {c: _bus(series.name, c, feeder) for c in table.columns if c != "factor"}
     rest = np.ones(n, bool)
     rest[list(at.values())] = False
@@ -237,13 +231,7 @@ def of_plants(series, feeder):
     """(buses, rated power (k,) [MW]) of the columns `<bus>_mw`, or None for one column `factor`,
     which is in parts of the rated power of every plant."""
     table = series.table
-    low = np.argwhere(table.to_numpy() < 0)
-    if len(low):
-        row, k = low[0]
-        raise InputError(
-            f"{series.name}: {table.columns[k]} is {table.iat[row, k]:g} at "
-            f"{table.index[row]}; a plant gives 0 or more, clip its own use"
-        )
+    _no_negative(series, "a plant gives 0 or more, clip its own use")
     if list(table.columns) == ["factor"]:
         most = float(table["factor"].max())
         if most > MOST_FACTOR:
@@ -272,3 +260,12 @@ def _bus(file, column, feeder):
         return feeder.index(plain_label(label))
     except FeederError as error:
         raise InputError(f"{file}: column {column!r}: {error}") from None
+
+
+def _no_negative(series, cure):
+    table = series.table
+    low = np.argwhere(table.to_numpy() < 0)
+    if len(low):
+        row, k = low[0]
+        what = f"{table.columns[k]} is {table.iat[row, k]:g} at {table.index[row]}"
+        raise InputError(f"{series.name}: {what}; {cure}")

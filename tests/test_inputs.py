@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pandapower as pp
+import pandapower.networks as networks
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -106,6 +107,18 @@ def test_generators_and_storage_become_devices():
     assert tuple(table.loc["pv", ["bus", "p_mw"]]) == (4, 0.01)
     assert tuple(table.loc["battery", ["bus", "p_mw", "energy_mwh"]]) == (3, 0.005, 0.02)
     assert len(NET.storage) == 1, "the net that is given stays as it is"
+
+
+def test_a_feeder_alone_is_the_network_as_it_stands():
+    own = inputs.feeder("pandapower create_cigre_network_mv")
+    same = Feeder.from_pandapower(networks.create_cigre_network_mv())
+    assert own.buses == same.buses and own.s_base_mva == same.s_base_mva
+    np.testing.assert_array_equal(own.p_load, same.p_load)
+    np.testing.assert_array_equal(inputs.feeder("ieee33").r, read_feeder("ieee33").r)
+    with pytest.raises(inputs.InputError, match=r"storage.*out of service"):
+        inputs.feeder(NET)
+    with pytest.raises(inputs.InputError, match=r"ieee34.*no such file"):
+        inputs.feeder("ieee34")
 
 
 def test_csv_opendss_and_functions(tmp_path):

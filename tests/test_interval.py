@@ -53,6 +53,16 @@ def test_reach_leaves_the_circle_round_the_largest_output():
     assert reach[0, 1] == pytest.approx(0.5 * np.sqrt(1.1**2 - (1.2 * 0.2) ** 2))
 
 
+def test_a_reduced_set_keeps_the_circles_of_the_whole():
+    study = small(**TWO)
+    kept = interval.fewer(study, 1)
+    assert kept.n_s == 1 and kept.reach() == pytest.approx(study.reach())
+    assert interval.fewer(kept, 1).reach() == pytest.approx(study.reach())
+    own = kept.with_scenarios(kept.factors, kept.prob)
+    assert own.reach() == pytest.approx(study.reach())  # still, until pv_most is let go
+    assert (replace(kept, pv_most=None).reach() >= study.reach()).all()
+
+
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(interval.IntervalError, match="2 areas"):
         small(factors=np.ones((1, 3, 2)))

@@ -77,6 +77,12 @@ def test_a_report_of_a_small_network(tmp_path):
     assert "proven gap below 0.1 %: True" in said and "to 1e-6 p.u.: True" in said
 
 
+def test_messages_name_the_parameters_of_a_report():
+    said = "several sources (14); choose one with root=<bus>"
+    assert report.in_words_of_a_report(said).endswith("choose one with ROOT=<bus>")
+    assert report.in_words_of_a_report("balanced=True sums") == "BALANCED=True sums"
+
+
 def test_a_bad_file_ends_in_its_message(tmp_path):
     (tmp_path / "net.json").write_text("{")
     notebook, html, failed = report.report({"FEEDER": str(tmp_path / "net.json")}, tmp_path)

@@ -1,6 +1,7 @@
 """Stored heavy results belong to today's sources, and one point of each comes out again."""
 
 import os
+import subprocess
 import sys
 
 import pandas as pd
@@ -100,3 +101,12 @@ def test_edit_of_the_same_size_in_the_same_second_is_seen(sweep):
     script.write_text(SCRIPT.replace('{"n": 2}', '{"n": 7}'))
     os.utime(script, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert sweeps.load(script).one_point()[0] == {"n": 7}
+
+
+def test_alone_runs_a_function_of_a_sweep_in_a_process_of_its_own(tmp_path):
+    script = tmp_path / "tiny.py"
+    script.write_text("import os\n\n\ndef twice(x):\n    return {'x': 2 * x, 'id': os.getpid()}\n")
+    found = sweeps.alone(script, "twice", 3)
+    assert found["x"] == 6 and found["id"] != os.getpid()
+    with pytest.raises(subprocess.CalledProcessError):
+        sweeps.alone(script, "thrice", 3)

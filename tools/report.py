@@ -126,10 +126,15 @@ def report(given, folder=BUILD / "report"):
                 cwd=str(ROOT / "notebooks"), execution_timeout=CELL_TIMEOUT_S,
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
-            return out, None, f"{error.ename}: {error.evalue}"
+            return out, None, f"{error.ename}: {in_words_of_a_report(error.evalue)}"
     made = out.with_suffix(".html")
     made.write_text(page(read(out), f"Report: {name}"), encoding="utf8")
     return out, made, None
+
+
+def in_words_of_a_report(message):
+    """A message of the library with its arguments root and balanced as parameters of a report."""
+    return re.sub(r"\b(root|balanced)=", lambda found: found[0].upper(), message)
 
 
 def main(*words):

@@ -81,6 +81,23 @@ def compute(script, root=ROOT):
     print(f"{script.stem}: {len(table)} rows", flush=True)
 
 
+ALONE = """
+import json, pathlib, sys
+from tools.sweeps import load
+script, name, *given = sys.argv[1:]
+found = getattr(load(pathlib.Path(script)), name)(*map(json.loads, given))
+print(json.dumps(found))
+"""
+
+
+def alone(script, name, *given):
+    """What function `name` of a sweep returns, from a process of its own, so that memory is its
+    own; what is given and returned is JSON."""
+    command = [sys.executable, "-c", ALONE, str(script), name, *map(json.dumps, given)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def row_of(table, key):
     """The one row with these key values."""
     chosen = table

@@ -3,61 +3,39 @@
 The joint day of the dcvc paper's problem with few scenarios, taps and banks whole. relaxed: value
 with positions continuous; held: with the nearest whole positions within all limits (`rounded`), the
 rest solved again; value, bound, status, work: of the certified solver on the whole problem, within
-bound.work (bound.work_123) over the number of scenarios, since a unit of work takes as much longer.
-DONE: how many of the sizes in bound.few; the second was stopped after minutes without an end.
+bound.work (bound.work_123); four scenarios were stopped after minutes without an end.
 gap_relaxed, gap: what `held` lies above the relaxed value and above the certified bound, over it;
 moved: positions in which the two plans differ.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from adnlib import certified, interval, planning, profiles
+from adnlib import certified, planning, profiles
+from tools.sweeps import load
 
+PLANS = load(Path(__file__).with_name("dcvc_plans.py"))
 DEPENDS = [
-    "adnlib/admm.py",
-    "adnlib/anderson.py",
-    "adnlib/areas.py",
-    "adnlib/blocks.py",
-    "adnlib/branchflow.py",
-    "adnlib/certified.py",
-    "adnlib/conic.py",
-    "adnlib/feeder.py",
-    "adnlib/interval.py",
-    "adnlib/outer.py",
-    "adnlib/patterns.py",
-    "adnlib/planning.py",
-    "adnlib/powerflow.py",
-    "adnlib/profiles.py",
-    "adnlib/scenarios.py",
-    "adnlib/search.py",
-    "adnlib/solve.py",
-    "adnlib/subproblem.py",
-    "adnlib/tables.py",
-    "adnlib/tree.py",
-    "adnlib/wiring.py",
+    *PLANS.DEPENDS,
     "data/cases/dcvc123.toml",
-    "data/cases/dcvc33.toml",
     "data/cases/dcvc_study.toml",
-    "data/feeders",
-    "data/profiles/rts_load_5min.csv.gz",
-    "data/profiles/rts_pv_5min.csv.gz",
-    "data/profiles/rts_units.csv",
-    "data/profiles/rts_wind_5min.csv.gz",
+    "data/results/dcvc_plans.py",
 ]
 RTOL = 1e-3
-DONE = 1
+SIZES = {"dcvc33": ("bound.few", "bound.work"), "dcvc123": ("bound.few_123", "bound.work_123")}
 
 
 def day(name, few):
-    return interval.fewer(interval.study_of(profiles.read_case(name)), few)
+    return PLANS.study(profiles.read_case(name), n=few)
 
 
 def rounded(study):
     """(relaxed value, held value, (tap, bank))."""
-    plan, relaxed, _ = planning.central(study)
+    plan, relaxed = PLANS.central(study)
     held = planning.rounded(study, plan)
-    return relaxed, planning.central(study, held=held)[1], held
+    return relaxed, PLANS.central(study, held=held)[1], held
 
 
 def positions(study, problem):
@@ -78,19 +56,14 @@ def bounded(study, gap, work):
             "gap_relaxed": (held - relaxed) / held, "gap": (held - found.bound) / held}  # fmt: skip
 
 
-def table(name, sizes, work):
+def run():
     own, out = profiles.read_case("dcvc_study"), []
-    for few in own[sizes][:DONE]:
-        study = day(name, few)
-        key = {"feeder": study.feeder.name, "scenarios": few}
-        out.append(key | bounded(study, own["bound.gap"], own[work] // few))
+    for name, (few, work) in SIZES.items():
+        study = day(name, own[few])
+        key = {"feeder": study.feeder.name, "scenarios": study.n_s}
+        out.append(key | bounded(study, own["bound.gap"], own[work]))
         print(out[-1], flush=True)
     return pd.DataFrame(out)
-
-
-def run():
-    both = (("dcvc33", "bound.few", "bound.work"), ("dcvc123", "bound.few_123", "bound.work_123"))
-    return pd.concat([table(*each) for each in both], ignore_index=True)
 
 
 def one_point():

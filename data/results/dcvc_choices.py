@@ -19,7 +19,7 @@ from adnlib import interval, planning, profiles, read_feeder, solve
 from tools.sweeps import load
 
 TREND = load(Path(__file__).with_name("dcvc_trend.py"))
-DEPENDS = [*TREND.DEPENDS, "data/results/dcvc_trend.py"]
+DEPENDS = [*TREND.DEPENDS, "data/cases/dcvc123.toml", "data/results/dcvc_trend.py"]
 RTOL = 1e-3
 LOSS = {"loss": 1.0, "deviation": 0.01}
 KEYS = {

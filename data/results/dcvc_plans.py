@@ -3,24 +3,26 @@
 A row is a number of a plan: what tap (device root), bank, q (inverter), b (battery) [p.u.] or lost
 (of all batteries), at the hour or interval k. Rows with what = value tell of the run by name (in
 device): relaxed, the value of the joint problem with positions continuous; held, with them whole;
-refined, the objective of
-the plan in the exact flow of scenarios.refine scenarios, for which set-points were solved; left,
-intervals in which no set-point keeps the band in all of these; first_* and rounds of ADMM with
-positions continuous (r) and whole (h), gap_* its cost over the centralised one, less 1; memory of
-the process so far [MB].
+before, the objective of this plan in the exact flow of the whole set; refined, the same with
+set-points solved for the whole set in every interval; left, intervals in which no set-point keeps
+the band in all of its scenarios; memory [MB] with which the joint problem was first solved, in a
+process of its own.
 
 Method 2: cloud and edges, the subnetworks' own scenarios. 3: the centre, loss alone, one set of
 scenarios for the whole feeder. 4: neighbours, positions by each area for itself. 5: the worst of
-the corners of a box.
+the corners of a box, whose joint problem is all there is. The day is planned in one piece, for
+scenarios.joint scenarios; dcvc_rounds and dcvc_day tell how rounds arrive there.
 """
 
 import resource
 from dataclasses import replace
 
+import cvxpy as cp
 import numpy as np
 import pandas as pd
 
-from adnlib import interval, planning, profiles
+from adnlib import areas, interval, planning, profiles, solve
+from tools.sweeps import alone
 
 DEPENDS = [
     "adnlib/admm.py",
@@ -53,83 +55,87 @@ DEPENDS = [
 ]
 RTOL = 1e-3
 CASE = "dcvc33"
-LOSS = {"loss": 1.0, "deviation": 0.0}
+METHODS = (2, 3, 4, 5)
+# 3: a little of the deviation, or the optimum is so flat that the solver stalls
+WAYS = {3: {"loss": 1.0, "deviation": 1e-3}, 5: {"worst": True}}
+CLOSE = tuple(  # of 5 MW; where the solver stalls less, or with other arithmetic
+    {"tol_gap_abs": gap, "tol_gap_rel": gap} | more
+    for gap, more in ((1e-6, {}), (1e-5, {}), (1e-5, {"tol_feas": 1e-7}),
+                      (1e-5, {"equilibrate_enable": False}))
+)  # fmt: skip
 
 
-def sets(case):
-    """{method: study with the few scenarios of its joint problem}."""
-    own, common = interval.study_of(case), interval.study_of(case, common=True)
-    few, box = case["scenarios.few"], interval.corners(case, len(own.cuts) + 1)
-    both = interval.fewer(own, few)
-    return {
-        2: both,
-        3: interval.fewer(common, few),
-        4: both,
-        5: own.with_scenarios(box.values, box.prob),
-    }
+def study(case, method=2, n=None):
+    """Study of a method with n of its scenarios; None: all."""
+    own = interval.study_of(case, common=method == 3)
+    if method == 5:
+        box = interval.corners(case, len(own.cuts) + 1)
+        return own.with_scenarios(box.values, box.prob)
+    return own if n is None or n >= own.n_s else interval.fewer(own, n)
 
 
-def larger(case, method):
-    """Study with the scenarios for which set-points are solved interval by interval."""
-    study, n = interval.study_of(case, common=method == 3), case["scenarios.refine"]
-    return study if n >= study.n_s else interval.fewer(study, n)
+def central(study, held=None, **kw):
+    """(Plan, value): planning.central, to a wider gap where the solver stalls."""
+    (piece,) = areas.cut(study.feeder, [])
+    part = planning.state(study, piece, held=held)
+    problem = cp.Problem(cp.Minimize(planning.cost(study, part, **kw)), part.constraints)
+    value = solve.solve(problem, retries=CLOSE)
+    return planning.plan_of(study, [part], held), value
 
 
-def rounds(found, name, central):
-    log = found.history
-    out = {f"rounds_{name}": found.iterations, f"gap_{name}": found.cost / central - 1}
-    out |= {f"priced_{name}": found.priced / central - 1, f"kept_{name}": log["kept"].mean()}
-    for tol in (1e-2, 1e-3):
-        out[f"first_{tol:g}_{name}"] = found.first(tol) or np.nan
-    return out
+def planned(case, method, n):
+    """(Plan of the joint problem of n scenarios with whole positions, told)."""
+    few, kw, told = study(case, method, n), WAYS.get(method, {}), {}
+    if method == 4:
+        held = planning.local_positions(few)
+    else:
+        relaxed, told["relaxed"] = central(few, **kw)
+        told["memory"] = most_memory()
+        held = planning.rounded(few, relaxed)
+    plan, told["held"] = central(few, held=held, **kw)
+    told.setdefault("memory", most_memory())
+    return replace(plan, tap=held[0], bank=held[1]), told
 
 
-def planned(case, method, study):
-    """(Plan, {name: value}) of a method."""
-    kw = {3: LOSS, 5: {"worst": True}}.get(method, {})
-    told, limit = {}, {"tol": case["admm.tol"], "max_iter": case["admm.most"]}
-    relaxed = None
-    if method != 4:
-        relaxed, told["relaxed"], _ = planning.central(study, **kw)
-    if method == 2:
-        pair = planning.split(study, share=case["cost.cloud_share"], memory=case["admm.memory"])
-        found, relaxed = pair.run(**limit)
-        told |= rounds(found, "r", told["relaxed"])
-    held = planning.local_positions(study) if method == 4 else planning.rounded(study, relaxed)
-    plan, told["held"], _ = planning.central(study, held=held, **kw)
-    if method in (2, 4):
-        pair = planning.split(study, held=held, share=case["cost.cloud_share"],
-                              cloud=method == 2, memory=case["admm.memory"])  # fmt: skip
-        found, plan = pair.run(**limit)
-        told |= rounds(found, "h", told["held"])
-    plan = replace(plan, tap=held[0], bank=held[1])
-    if method != 5:
-        many = larger(case, method)
-        plan, left = planning.refined(many, plan, **kw)
-        told |= {"left": len(left), "refined": interval.objective(many, plan)["total"]}
-    told["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return plan, told
+def solved(case, method, plan):
+    """(The plan with set-points solved for the whole set in every interval, told)."""
+    whole, kw = study(case, method), WAYS.get(method, {})
+    before = interval.objective(whole, plan)["total"]
+    full, left = planning.refined(whole, plan, **kw)
+    refined = interval.objective(whole, full)["total"]
+    return full, {"before": before, "refined": refined, "left": len(left)}
 
 
-def rows(study, plan, key):
-    d = study.devices
+def most_memory():
+    """[MB] that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def rows(name, method):
+    """Rows of a method."""
+    case, out = profiles.read_case(name), []
+    plan, told = planned(case, method, case["scenarios.joint"])
+    if method != 5:  # whose corners are all there is
+        plan, more = solved(case, method, plan)
+        told |= more
+    few = study(case, method, 1)
+    d, key = few.devices, {"feeder": few.feeder.name, "method": method}
     columns = {"tap": ["root"], "bank": d.banks, "q": d.pv, "b": d.ess, "lost": ["all"]}
     for what, names in columns.items():
-        for name, values in zip(names, np.reshape(getattr(plan, what), (-1, len(names))).T):
+        for device, values in zip(names, np.reshape(getattr(plan, what), (-1, len(names))).T):
             for k, value in enumerate(values):
-                yield key | {"what": what, "device": name, "k": k, "value": float(value)}
+                out.append(key | {"what": what, "device": device, "k": k, "value": float(value)})
+    return out + [key | {"what": "value", "device": k, "k": 0, "value": float(v)}
+                  for k, v in told.items()]  # fmt: skip
 
 
 def table(name):
     """All plans of a case."""
-    case, out = profiles.read_case(name), []
-    for method, study in sets(case).items():
-        plan, told = planned(case, method, study)
-        key = {"feeder": study.feeder.name, "method": method}
-        out += rows(study, plan, key)
-        out += [key | {"what": "value", "device": k, "k": 0, "value": float(v)}
-                for k, v in told.items()]  # fmt: skip
-        print(name, method, told, flush=True)
+    out = []
+    for method in METHODS:
+        out += alone(__file__, "rows", name, method)
+        print(name, method, {r["device"]: r["value"] for r in out if r["method"] == method
+                             and r["what"] == "value"}, flush=True)  # fmt: skip
     return pd.DataFrame(out)
 
 
@@ -138,8 +144,6 @@ def run():
 
 
 def one_point(name=CASE):
-    case = profiles.read_case(name)
-    study = sets(case)[3]
-    value = planning.central(study, **LOSS)[1]
-    key = {"feeder": study.feeder.name, "method": 3, "what": "value", "device": "relaxed"}
-    return key, {"value": value}
+    few = study(profiles.read_case(name), 5)
+    key = {"feeder": few.feeder.name, "method": 5, "what": "value", "device": "relaxed"}
+    return key, {"value": central(few, worst=True)[1]}

@@ -24,7 +24,7 @@ HOUR = 12
 
 def stated(case, method):
     """(Split, centralised value) of the hour."""
-    study = PLANS.sets(case)[method].hours(HOUR, HOUR + 1)
+    study = PLANS.study(case, method, case["scenarios.few"]).hours(HOUR, HOUR + 1)
     kw = {"worst": True} if method == 5 else {}
     held = planning.local_positions(study) if method == 4 else None
     central = planning.central(study, held=held, **kw)[1]

@@ -1,42 +1,34 @@
 """What the reduction of the scenarios changes in chapter 23's day, and the memory it takes.
 
-A row is a size of the reduced set; the joint day is solved in a process of its own, so that
-memory [MB] is the most that it held. promised: its value with positions continuous, which are then
-rounded. planned_*: that plan in the exact flow of all representative scenarios: objective [MW,
-summed over intervals], mean deviation [p.u.], mean loss [kW], share of pairs in the band [%].
-full_*, some_*: the same over every trend.every-th interval (the first is number every / 2), full:
-with set-points solved for all scenarios there, positions and batteries of the joint day held, some:
-with those of the joint day; left: intervals in which no set-point found keeps the band.
+A row is a size of the reduced set on 33 buses, the last the whole set. promised: value of the joint
+day with positions continuous; held: with the nearest whole ones; memory [MB] that its process held
+for the first. Then the plan in the exact flow of all representative scenarios, with the set-points
+of the joint day: objective [MW, summed over intervals], mean deviation [p.u.], mean loss [kW],
+share of pairs in the band [%].
 """
 
-import json
-import resource
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from adnlib import areacontrol, interval, planning, profiles
-from tools import ROOT
-from tools.sweeps import load
+from adnlib import areacontrol, interval, profiles
+from tools.sweeps import alone, load
 
-PLANS = load(Path(__file__).with_name("dcvc_plans123.py"))
+PLANS = load(Path(__file__).with_name("dcvc_plans.py"))
 DEPENDS = [
     *PLANS.DEPENDS,
-    "data/cases/dcvc33.toml",
+    "adnlib/areacontrol.py",
+    "adnlib/consensus.py",
+    "adnlib/leader.py",
+    "adnlib/linflow.py",
+    "adnlib/metropolis.py",
     "data/cases/dcvc_study.toml",
-    "data/results/dcvc_plans123.py",
+    "data/results/dcvc_plans.py",
 ]
 RTOL = 1e-3
+CASE = "dcvc33"
 OWN = profiles.read_case("dcvc_study")
-SIZES = {"dcvc33": OWN["trend.few"], "dcvc123": OWN["trend.few_123"]}
-ALONE = (
-    "import json, pathlib; from tools.sweeps import load; "
-    "print(json.dumps(load(pathlib.Path({!r})).one({!r}, {})))"
-)
 
 
 def judged(study, plan):
@@ -50,53 +42,26 @@ def judged(study, plan):
             "inside": 100 * float(inside.mean())}  # fmt: skip
 
 
-def named(name, found):
-    return {f"{name}_{k}": v for k, v in found.items()}
-
-
-def sample(study, plan, times):
-    """(Study, Plan) of some intervals, each by itself with its hour's positions."""
-    hour = times // study.per_hour
-    few = {k: getattr(plan, k)[times] for k in ("q", "b", "lost")}
-    part = replace(study, load=study.load[times], pv=study.pv[times], per_hour=1)
-    return part, replace(plan, tap=plan.tap[hour], bank=plan.bank[hour], **few)
-
-
 def one(name, few):
     """A row: the joint day of few scenarios."""
-    whole = interval.study_of(profiles.read_case(name))
-    joint = interval.fewer(whole, few)
-    relaxed, promised, _ = PLANS.central(joint)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    tap, bank = planning.rounded(joint, relaxed)
-    plan = replace(relaxed, tap=tap, bank=bank)
-    every = OWN["trend.every"]
-    part, held = sample(whole, plan, np.arange(every // 2, whole.n_t, every))
-    full, left = planning.refined(part, held)
-    row = {"feeder": whole.feeder.name, "scenarios": few, "promised": promised, "memory": memory}
-    row |= named("planned", judged(whole, plan)) | named("some", judged(part, held))
-    return row | named("full", judged(part, full)) | {"left": len(left)}
+    case = profiles.read_case(name)
+    whole, (plan, told) = PLANS.study(case), PLANS.planned(case, 2, few)
+    row = {"feeder": whole.feeder.name, "scenarios": few, "promised": told["relaxed"]}
+    return row | {k: told[k] for k in ("held", "memory")} | judged(whole, plan)
 
 
-def alone(name, few):
-    """`one` in a process of its own."""
-    script = Path(__file__).relative_to(ROOT).as_posix()
-    done = subprocess.run([sys.executable, "-c", ALONE.format(script, name, few)], cwd=ROOT,
-                          check=True, capture_output=True, text=True)  # fmt: skip
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def run():
+def table(name, sizes):
     out = []
-    for name, sizes in SIZES.items():
-        for few in sizes:
-            out.append(alone(name, few))
-            print(out[-1], flush=True)
+    for few in sizes:
+        out.append(alone(__file__, "one", name, few))
+        print(out[-1], flush=True)
     return pd.DataFrame(out)
 
 
-def one_point():
-    whole = interval.study_of(profiles.read_case("dcvc33"))
-    return {"feeder": "ieee33", "scenarios": 1}, {
-        "promised": PLANS.central(interval.fewer(whole, 1))[1]
-    }
+def run():
+    return table(CASE, OWN["trend.few"])
+
+
+def one_point(name=CASE):
+    few = PLANS.study(profiles.read_case(name), n=1)
+    return {"feeder": few.feeder.name, "scenarios": 1}, {"promised": PLANS.central(few)[1]}
