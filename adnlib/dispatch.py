@@ -88,14 +88,16 @@ def day_ahead(
         if result.status not in ("optimal", "gap_open"):
             raise SolveError(_why(stated, result))
         held, bound = stated.held(), result.bound * stated.scale
-    value = solve(held.problem, feeder, FLAT) * stated.scale
+    value = solve(held.problem, feeder, FLAT, n_t=held.horizon.n_t) * stated.scale
     return _schedule(held, value, value if bound is None else bound, result, gap, exact, strict)
 
 
 def _why(stated, result):
     if result.status == "infeasible":
         try:
-            blames = explain(stated.held("relaxed").problem, stated.horizon.feeder)
+            blames = explain(
+                stated.held("relaxed").problem, stated.horizon.feeder, n_t=stated.horizon.n_t
+            )
         except SolveError as error:
             return f"infeasible: {error}"
         if blames:

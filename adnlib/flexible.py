@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cvxpy as cp
 import numpy as np
 
-from .horizon import Part, labelled, named, not_negative, placed
+from .horizon import Part, at_times, labelled, named, not_negative, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,10 @@ class DemandResponse:
         on = np.flatnonzero(low + high)
         u = h.shared(self.name, len(on))
         change = placed(size * u, on, h.n_t)
-        limits = {"decrease": -u <= low[on] / size, "increase": u <= high[on] / size}
+        limits = {
+            "decrease": at_times(-u <= low[on] / size, on),
+            "increase": at_times(u <= high[on] / size, on),
+        }
         if self.keep_energy:
             limits["energy kept"] = cp.sum(u) == 0
         p = -h.repeat(change)
@@ -160,7 +163,7 @@ class ReducibleLoad:
         limits = {}
         if self.longest is not None and self.longest < h.n_t:
             window = h.windows((self.longest + 1) * h.step_h)
-            limits["longest cut"] = window @ cut <= self.longest
+            limits["longest cut"] = at_times(window @ cut <= self.longest, window.argmax(axis=1))
         if self.most is not None:
             limits["number of cut intervals"] = cp.sum(cut) <= self.most
         if self.times is not None:

@@ -150,8 +150,20 @@ class Part:
 
 
 def labelled(owner, named):
-    """Constraints with labels "what of owner", from {what: constraint}."""
-    return [c.set_label(f"{what} of {owner}") for what, c in named.items() if c is not None]
+    """Constraints with labels "what of owner", from {what: constraint}; their last axis is time,
+    all intervals of the model unless `at_times` says which."""
+    found = [c for c in named.values() if c is not None]
+    for c in found:
+        if c.ndim and not hasattr(c, "times"):
+            at_times(c, range(c.shape[-1]))
+    return [c.set_label(f"{w} of {owner}") for w, c in named.items() if c is not None]
+
+
+def at_times(constraint, times):
+    """The constraint, whose entries on the last axis belong to these intervals; solve.explain
+    names them by it. With two axes the first is the scenario."""
+    constraint.times = list(times)
+    return constraint
 
 
 def placed(values, at, n):
@@ -168,6 +180,7 @@ def placed(values, at, n):
 
 def circle(p, q, s_mva):
     """p^2 + q^2 <= s^2 for every row, in parts of s_mva (a number or rows); p or q may be numbers.
+    The caller labels it.
 
     >>> circle(cp.Variable(3), cp.Variable(3), 2.0).is_dcp()
     True
@@ -197,11 +210,11 @@ def inverter(h, device, p, s_mva, q_over_p):
         return None, []
     u = cp.Variable(h.rows, name=f"{device.name} q")
     q = s_mva * u
-    within = circle(p, q, s_mva).set_label(f"inverter of {device.name}")
-    if q_over_p is None:
-        return q, [within]
-    limits = {"power factor, upper": q <= q_over_p * p, "power factor, lower": q >= -q_over_p * p}
-    return q, [within, *labelled(device.name, limits)]
+    limits = {"inverter": circle(p, q, s_mva)}
+    if q_over_p is not None:
+        limits["power factor, upper"] = q <= q_over_p * p
+        limits["power factor, lower"] = q >= -q_over_p * p
+    return q, labelled(device.name, limits)
 
 
 def ramp(h, p, per_hour, start):
@@ -213,9 +226,15 @@ def ramp(h, p, per_hour, start):
     most, found = per_hour * h.step_h, {}
     own = per_hour * cp.Variable(h.rows)
     if h.n_t > 1:
-        change = h.change(own) / per_hour
-        found = {"ramp up": change <= h.step_h, "ramp down": change >= -h.step_h}
+        change, later = h.change(own) / per_hour, range(1, h.n_t)
+        found = {
+            "ramp up": at_times(change <= h.step_h, later),
+            "ramp down": at_times(change >= -h.step_h, later),
+        }
     if start is not None:
-        first = own[:: h.n_t]
-        found |= {"first ramp up": first <= start + most, "first ramp down": first >= start - most}
+        first, rows = own[:: h.n_t], range(0, h.rows, h.n_t)
+        found |= {
+            "first ramp up": at_times(first <= start + most, rows),
+            "first ramp down": at_times(first >= start - most, rows),
+        }
     return found | {"copy for ramps": (own - p) / per_hour == 0}

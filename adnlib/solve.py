@@ -48,15 +48,15 @@ class CertificateError(AssertionError):
 # ---------------------------------------------------------------------------------- solve
 
 
-def solve(problem, feeder=None, retries=RETRIES, **options):
+def solve(problem, feeder=None, retries=RETRIES, n_t=None, **options):
     """Optimal value of a CVXPY problem; SolveError unless its status is optimal.
 
     Clarabel unless another solver is given, to a gap of 1e-9; options go to problem.solve. Where
     it stalls it is asked again as `retries` say: for 1e-8, with other arithmetic, at last for 1e-7;
     with retries=FLAT at once for 1e-7, then 1e-6 (a dispatch problem has many plans of nearly the
     same cost, and its certificate judges the one that is found). With a feeder an infeasible
-    problem is explained (see `explain`). The same problem with new values of its CVXPY parameters
-    is solved again without being compiled again.
+    problem is explained (see `explain`; n_t as there). The same problem with new values of its
+    CVXPY parameters is solved again without being compiled again.
 
     >>> x = cp.Variable()
     >>> round(solve(cp.Problem(cp.Minimize(x), [x >= 1])), 6)
@@ -74,7 +74,7 @@ def solve(problem, feeder=None, retries=RETRIES, **options):
         return problem.value
     message = f"{problem.status}: {CURES.get(problem.status, 'see the manual of the solver')}"
     if problem.status.startswith("infeasible") and feeder is not None:
-        message = f"{problem.status}: " + "; ".join(map(str, explain(problem, feeder)[:3]))
+        message = f"{problem.status}: " + "; ".join(map(str, explain(problem, feeder, n_t=n_t)[:3]))
     raise SolveError(message)
 
 
@@ -233,42 +233,44 @@ def _place(feeder, a, name):
 
 @dataclass(frozen=True)
 class Blame:
-    """A limit that has to give way: its name, bus label, time, and by how much (its own unit)."""
+    """A limit that has to give way: its name, bus label, time, by how much (its own unit), and
+    the scenario where there are several; None: the limit belongs to no bus, no single time."""
 
     limit: str
     bus: object
     time: int | None
     amount: float
+    scenario: int | None = None
 
     def __str__(self):
-        where = f" at bus {self.bus}" if self.bus is not None else ""
-        when = f", time {self.time}" if self.time is not None else ""
-        return f"{self.limit}{where}{when} would have to give by {self.amount:.4g}"
+        parts = {"bus": self.bus, "time": self.time, "scenario": self.scenario}
+        where = ", ".join(f"{k} {at}" for k, at in parts.items() if at is not None)
+        return f"{self.limit}{where and ' at '}{where} would have to give by {self.amount:.4g}"
 
 
-def explain(problem, feeder=None, smallest=1e-6, **options):
+def explain(problem, feeder=None, smallest=1e-6, n_t=None, **options):
     """Which limits make a problem infeasible: list of Blame, the largest first.
 
-    An elastic re-solve: every inequality that carries a label gets a slack >= 0, all others stay,
-    and the sum of the slacks is minimised (integers stay integers). Rows of a (n_t, n) constraint
-    are named by time and, with a feeder, by bus label. Amounts are in the unit of the constraint:
-    squared p.u. for the voltage limits of branchflow, parts of the limit's square for currents.
+    An elastic re-solve: every inequality and cone that carries a label gets a slack >= 0, all
+    others stay, and the sum of the slacks is minimised (integers stay integers). Entries of a
+    (n_t, n) constraint are named by time and, with a feeder, by bus label; those of an (n_t,) one
+    by time, unless it is as long as the feeder; those of a device by its times (horizon.at_times).
+    n_t: where rows are scenario after scenario, the intervals of one; else a time is a row. Amounts
+    are in the unit of the constraint: squared p.u. for the voltage limits of branchflow, parts of
+    the limit's square for currents, of the capacity for circles.
     An empty list: the problem is feasible. SolveError where no labelled limit can help.
 
     >>> x = cp.Variable(2)
     >>> limit = (x <= 1).set_label("upper limit")
     >>> print(explain(cp.Problem(cp.Minimize(0), [limit, x[1] == 3]))[0])
-    upper limit at bus 1 would have to give by 2
+    upper limit at time 1 would have to give by 2
     """
     slacks, kept = [], []
     for constraint in problem.constraints:
-        if isinstance(constraint, cp.constraints.Inequality) and _labelled(constraint):
-            slack = cp.Variable(constraint.shape, nonneg=True)
-            small, large = constraint.args
-            kept.append(small <= large + slack)
+        elastic, slack = _elastic(constraint)
+        kept.append(elastic)
+        if slack is not None:
             slacks.append((constraint, slack))
-        else:
-            kept.append(constraint)
     if not slacks:
         raise SolveError("no constraint carries a label: name the limits with set_label")
     elastic = cp.Problem(cp.Minimize(sum(cp.sum(s) for _, s in slacks)), kept)
@@ -278,21 +280,47 @@ def explain(problem, feeder=None, smallest=1e-6, **options):
             f"{elastic.status} even without the labelled limits: the fault lies in the balance "
             "(the load may be beyond what the feeder can carry) or in a limit without a label"
         )
-    blames = [b for c, s in slacks for b in _blames(c, np.asarray(s.value), feeder, smallest)]
+    blames = []
+    for constraint, slack in slacks:
+        amounts = np.asarray(slack.value)
+        for at in np.argwhere(amounts > smallest):
+            at = tuple(int(i) for i in at)
+            bus, time, scenario = _where(constraint, at, amounts.shape, feeder, n_t)
+            blames.append(Blame(constraint.label, bus, time, float(amounts[at]), scenario))
     return sorted(blames, key=lambda b: -b.amount)
 
 
-def _labelled(constraint):
-    return getattr(constraint, "label", None) is not None
+def _elastic(constraint):
+    """(constraint that a slack loosens, the slack); (constraint, None) where it has no label."""
+    if getattr(constraint, "label", None) is None:
+        return constraint, None
+    if isinstance(constraint, cp.constraints.Inequality):
+        slack = cp.Variable(constraint.shape, nonneg=True)
+        small, large = constraint.args
+        return small <= large + slack, slack
+    if isinstance(constraint, cp.SOC):
+        radius, inside = constraint.args
+        slack = cp.Variable(radius.shape, nonneg=True)
+        return cp.SOC(radius + slack, inside, axis=constraint.axis), slack
+    return constraint, None
 
 
-def _blames(constraint, slack, feeder, smallest):
-    names = getattr(constraint, "buses", None)
-    for at in np.argwhere(slack > smallest):
-        at = tuple(int(i) for i in at)
-        bus = at[-1] if at else None
-        if names is not None:
-            bus = names[bus]
-        elif feeder is not None and at and slack.shape[-1] == feeder.n:
-            bus = feeder.buses[bus]
-        yield Blame(constraint.label, bus, at[-2] if len(at) > 1 else None, float(slack[at]))
+def _where(constraint, at, shape, feeder, n_t):
+    """(bus, time, scenario) of an entry of a constraint."""
+    if not at:
+        return None, None, None
+    buses, times = getattr(constraint, "buses", None), getattr(constraint, "times", None)
+    bus, scenario = None, None
+    if times is not None:
+        time = int(times[at[-1]])
+        if len(at) > 1 and shape[0] > 1:
+            return bus, time, at[0]
+    else:
+        own = feeder is not None and shape[-1] == feeder.n
+        if buses is not None or own or len(at) > 1:
+            names = buses if buses is not None else feeder.buses if own else range(shape[-1])
+            bus, at = names[at[-1]], at[:-1]
+        time = at[-1] if at else None
+    if time is not None and n_t is not None and max(shape[0], time + 1) > n_t:
+        scenario, time = divmod(time, n_t)
+    return bus, time, scenario

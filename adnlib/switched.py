@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cvxpy as cp
 import numpy as np
 
-from .horizon import Part, labelled, named
+from .horizon import Part, at_times, labelled, named
 from .tables import plain_label, positive
 
 
@@ -177,18 +177,20 @@ def _moved(h, device, sigma):
         out += [net <= steps, -net <= steps]
         out += _at_most(h, device, steps, first, limits, "steps")
         if moves.steps_at_once is not None:
-            out += labelled(device.name, {"steps at once": steps <= moves.steps_at_once})
+            few = at_times(steps <= moves.steps_at_once, range(first, h.n_t))
+            out += labelled(device.name, {"steps at once": few})
         cost += moves.cost_per_step * cp.sum(steps)
     return cost, out, {"position": position}
 
 
 def _at_most(h, device, moved, first, limits, what):
-    """Moves within every hour and every day, labelled."""
+    """Moves within every hour and every day, labelled, at the first interval of each."""
     out = []
     for period, (hours, most) in limits.items():
         if most is not None:
             most = most * max(1.0, h.step_h / hours)
-            row = h.windows(hours)[:, first:] @ moved <= most
+            windows = h.windows(hours)
+            row = at_times(windows[:, first:] @ moved <= most, windows.argmax(axis=1))
             out += labelled(device.name, {f"{what} {period}": row})
     return out
 

@@ -49,8 +49,9 @@ class TieLine:
             found |= ramp(h, p, self.ramp_mw_per_h, None)
         if self.ramp_mvar_per_h is not None:
             found |= {f"reactive {k}": c for k, c in ramp(h, q, self.ramp_mvar_per_h, None).items()}
-        out = labelled(self.name, found)
-        return out if self.s_mva is None else [*out, circle(p, q, self.s_mva)]
+        if self.s_mva is not None:
+            found["capacity"] = circle(p, q, self.s_mva)
+        return labelled(self.name, found)
 
     def energy_cost(self, h, p):
         """Expected cost of the energy drawn, less the income of what is sold [money]."""

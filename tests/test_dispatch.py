@@ -2,12 +2,14 @@
 
 import itertools
 
+import cvxpy as cp
 import numpy as np
 import pytest
 
 from adnlib import dispatch, powerflow, read_feeder, solve
 from adnlib.devices import (
     CapacitorBank,
+    GasTurbine,
     Moves,
     Renewable,
     StaticVar,
@@ -16,6 +18,7 @@ from adnlib.devices import (
     TieLine,
     TransferableLoad,
 )
+from adnlib.horizon import Horizon
 
 FEEDER = read_feeder("ieee33")
 LOAD = np.array([0.4, 0.6, 1.0, 0.9])
@@ -136,6 +139,52 @@ def test_infeasible_day_names_limit_bus_and_hour():
     devices = [CapacitorBank(16, 0.1, 1), TieLine(PRICE)]
     with pytest.raises(solve.SolveError, match=r"lower voltage limit at bus 18, time 2"):
         dispatch.day_ahead(FEEDER, devices, LOAD, V_min=0.97)
+
+
+CASES = {  # what is asked too much, and how it is named
+    "purchase": ([TieLine(PRICE, p_max_mw=3.0)], "upper limit of p of tie line at time 2"),
+    "circle": ([TieLine(PRICE, s_mva=4.0)], "capacity of tie line at time 2"),
+    "ramp": (
+        [TieLine(PRICE), GasTurbine(18, 1.0, 0.0, ramp_mw_per_h=0.5, start_mw=2.0)],
+        "first ramp down of turbine 18 at time 0",
+    ),
+    "moves": (
+        [TapChanger(0.96, 0.02, 4, start=0, moves=Moves(steps_per_day=0)), TieLine(PRICE)],
+        "steps per day of tap changer at time 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_the_limit_of_a_device_is_named_by_its_hour(what):
+    devices, named = CASES[what]
+    limit, time = named.split(" at time ")
+    blames = solve.explain(dispatch.model(FEEDER, devices, LOAD, V_min=0.9).held("relaxed").problem,
+                           FEEDER)  # fmt: skip
+    assert (blames[0].limit, blames[0].time, blames[0].bus) == (limit, int(time), None)
+    with pytest.raises(solve.SolveError, match=f"infeasible: {named} would have to give"):
+        dispatch.day_ahead(FEEDER, devices, LOAD, V_min=0.9)
+
+
+def test_a_limit_is_named_by_its_scenario():
+    """At noon the second scenario has no sun: more must be bought than the tie line carries; its
+    voltages are named by bus, interval and scenario."""
+    sun = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
+    devices = [Renewable(18, sun, s_mva=1.5), TieLine(PRICE, p_max_mw=3.4)]
+    with pytest.raises(solve.SolveError, match="p of tie line at time 2, scenario 1 would"):
+        dispatch.day_ahead(FEEDER, devices, LOAD, scenarios=[0.5, 0.5], V_min=0.9)
+    devices = [Renewable(18, sun, s_mva=1.5), TieLine(PRICE)]
+    with pytest.raises(solve.SolveError, match=r"at bus \d+, time 2, scenario 1 would"):
+        dispatch.day_ahead(FEEDER, devices, LOAD, scenarios=[0.5, 0.5], V_min=0.93)
+
+
+def test_a_ramp_is_named_by_the_hour_that_it_leads_to():
+    h = Horizon(FEEDER, 4, 1.0, np.full(2, 0.5))
+    drawn = np.array([1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 5.0, 5.0])  # two scenarios, four hours each
+    limits = TieLine(ramp_mw_per_h=1.0).limits(h, cp.Constant(drawn), cp.Constant(0 * drawn))
+    worst = solve.explain(cp.Problem(cp.Minimize(0), limits), FEEDER, n_t=4)[0]
+    assert (worst.limit, worst.time, worst.scenario) == ("ramp up of tie line", 2, 1)
+    assert worst.amount == pytest.approx(2.0, abs=1e-4)
 
 
 def test_limits_that_only_fractions_can_keep_are_said_to_be():
