@@ -76,7 +76,7 @@ class Linear:
                 h.setOptionValue(f"mip_heuristic_{name}", False)
         parts = [*self.parts, *extra]
         h.passModel(_lp(highspy, self.c, parts, self.low, self.high, self.integer))
-        h.run()
+        _run(h, highspy)
         return _found(h, highspy, cutoff, len(self.integer) > 0)
 
 
@@ -110,6 +110,17 @@ def _lp(highspy, c, parts, low, high, integer):
         kind[integer] = highspy.HighsVarType.kInteger
         lp.integrality_ = list(kind)
     return lp
+
+
+def _run(h, highspy):
+    """Run; HiGHS refuses one thread where somebody in this process has let it have more."""
+    if h.run() == highspy.HighsStatus.kError:
+        highspy.Highs.resetGlobalScheduler(True)
+        if h.run() == highspy.HighsStatus.kError:
+            raise RuntimeError(
+                f"HiGHS {h.version()} refuses the problem ({h.getModelStatus()}): set its option "
+                "output_flag in outer._options to read why"
+            )
 
 
 def _found(h, highspy, cutoff, mixed):

@@ -102,6 +102,27 @@ def test_knapsack_by_hand():
 # --- verdicts
 
 
+def test_highs_that_somebody_gave_more_threads_runs_on():
+    """HiGHS 1.16 refuses one thread after another user of it in this process has had two."""
+    import highspy
+
+    other = highspy.Highs()
+    other.setOptionValue("output_flag", False)
+    other.setOptionValue("threads", 2)
+    other.setOptionValue("parallel", "on")
+    other.run()
+    found = certified.solve(random_problem(2), gap=1e-6)
+    assert found.status == "optimal" and found.gap <= 1e-6
+
+
+def test_a_problem_that_highs_refuses_is_no_bound(monkeypatch):
+    import highspy
+
+    monkeypatch.setattr(highspy.Highs, "run", lambda h: highspy.HighsStatus.kError)
+    with pytest.raises(RuntimeError, match="refuses the problem"):
+        certified.solve(random_problem(2), gap=1e-6)
+
+
 def test_infeasible():
     n, x = cp.Variable(2, integer=True), cp.Variable(2)
     for limits in (

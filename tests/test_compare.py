@@ -6,6 +6,7 @@ import io
 import matplotlib.pyplot as plt
 import pytest
 
+from tools import compare
 from tools.compare import adopt, cell_rtol, same, same_picture
 
 PASS = [
@@ -86,6 +87,19 @@ def test_adopt_takes_over_only_what_agrees():
     new = outputs("1.00000001", "2.5")
     adopt(new, outputs("1.0", "2.6"))
     assert new == outputs("1.0", "2.5")
+
+
+@pytest.mark.parametrize("locked", [True, False])
+@pytest.mark.parametrize("tags", [[], [compare.ONE_OF_MANY]])
+def test_one_plan_of_many_is_free_with_other_solvers_alone(monkeypatch, locked, tags):
+    assert isinstance(compare.solvers_of_lock(), bool)
+    monkeypatch.setattr(compare, "solvers_of_lock", lambda: locked)
+    one, other, wide = picture([1, 2]), picture([2, 1]), picture([2, 1], (6, 3))
+    for png, agrees in ((one, True), (other, bool(tags) and not locked), (wide, False)):
+        new, stored = ([{"output_type": "display_data", "data": {"image/png": a}}]
+                       for a in (png, one))  # fmt: skip
+        adopt(new, stored, pictures=compare.cell_pictures(tags))
+        assert (new == stored) is agrees
 
 
 def picture(values, size=(5, 3)):
