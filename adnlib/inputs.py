@@ -69,10 +69,11 @@ def network(where, root=None, balanced=False):
 
 
 def feeder(where):
-    """Feeder of the same, as it stands: its own base power and generators, no devices.
+    """Feeder of a path, of a pandapower net, or of "pandapower <function> [name=value ...]", as it
+    stands: with its own base power and its generators, without devices.
 
-    For chapters that place devices of their own. InputError as `network`, and for a network with
-    storage elements, which are no part of a Feeder.
+    For studies that place devices of their own. InputError names the file, what is wrong with it,
+    and what to do; so it does for a network with storage elements, which a Feeder cannot hold.
 
     >>> feeder("pandapower create_cigre_network_mv").root
     0
@@ -81,8 +82,8 @@ def feeder(where):
     if batteries:
         first = batteries[0]["name"]
         raise InputError(
-            f"{name}: holds storage ({first}), and this chapter places devices of its own; set it "
-            "out of service, or bring the network to chapter 33"
+            f"{name}: holds storage ({first}), for which a feeder alone has no place; set it out "
+            "of service, or read the file by inputs.network, as chapter 33 does"
         )
     return own
 

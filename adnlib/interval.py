@@ -165,11 +165,17 @@ class Study:
             p = p + np.repeat(self.extra, self.n_s, axis=0)
         return p, self.feeder.q_gen - factor * self.feeder.q_load
 
+    @property
+    def sunniest(self):
+        """(A,) PV factor beside which the circle of every inverter is kept: pv_most, or else the
+        largest of the scenarios."""
+        return self.factors[:, :, 0].max(axis=0) if self.pv_most is None else self.pv_most
+
     def reach(self):
         """(n_t, n_pv) reactive power that an inverter has in every scenario [p.u.]."""
         rated = np.array(list(self.devices.pv.values())) / self.feeder.s_base_mva
-        most = self.factors[:, :, 0].max(axis=0) if self.pv_most is None else self.pv_most
-        return rated * np.sqrt(self.devices.s_per_mw**2 - self._output(most[None])[:, 0] ** 2)
+        output = self._output(self.sunniest[None])[:, 0]
+        return rated * np.sqrt(self.devices.s_per_mw**2 - output**2)
 
 
 def place(feeder, buses):
@@ -300,5 +306,4 @@ def fewer(study, k):
     Inverters keep the circle of all its scenarios: set-points meet those that were left out too.
     """
     kept = scenarios.forward_selection(scenarios.Scenarios(study.factors, study.prob), k)
-    most = study.factors[:, :, 0].max(axis=0) if study.pv_most is None else study.pv_most
-    return replace(study.with_scenarios(kept.values, kept.prob), pv_most=most)
+    return replace(study.with_scenarios(kept.values, kept.prob), pv_most=study.sunniest)

@@ -6,10 +6,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from . import fastlayer, forecast, layers, mpc, profiles, rolling, zones
+from . import fastlayer, forecast, inputs, layers, mpc, profiles, rolling, zones
 from .capability import Dfig
 from .devices import Renewable, Storage
-from .feeder import Feeder, read_feeder
 from .tree import Tree
 
 KINDS = ("wind", "pv", "ess")
@@ -17,15 +16,10 @@ HOME = 3.715  # [MW] nominal load of the feeder that the sizes of the case belon
 
 
 def feeder(case, name):
-    """A feeder of data/feeders, or "pandapower create_...", with the root voltage of the case and
-    a rating of every branch: its own, or `current.margin` times the larger of nominal load and
-    banks, and of the rated plants below it."""
-    if name.startswith("pandapower"):
-        import pandapower.networks
-
-        own = Feeder.from_pandapower(getattr(pandapower.networks, name.split()[1])())
-    else:
-        own = read_feeder(name)
+    """A feeder (whatever inputs.feeder takes) with the root voltage of the case and a rating of
+    every branch: its own, or `current.margin` times the larger of nominal load and banks, and of
+    the rated plants below it."""
+    own = inputs.feeder(name)
     own = replace(own, V_root=case.entries.get(f"{name}.V_root", {}).get("value", own.V_root))
     at = places(case, own, name)
     built = np.zeros(own.n)

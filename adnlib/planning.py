@@ -152,15 +152,16 @@ def cost(study, part, loss=1.0, deviation=1.0, lost=1.0, worst=False):
     )
 
 
-def central(study, held=None, around=None, **weights):
-    """(Plan, value, Part) of the problem in one piece; weights as `cost`, around as `state`.
+def central(study, held=None, around=None, retries=solver.FLAT, **weights):
+    """(Plan, value, Part) of the problem in one piece; weights as `cost`, around as `state`,
+    retries as solve.solve: tolerances that are tried where the solver stalls.
 
     The value is that of the relaxed cones; `interval.replay` says what it is in the exact flow.
     """
     (piece,) = areas.cut(study.feeder, [])
     part = state(study, piece, held=held, around=around)
     problem = cp.Problem(cp.Minimize(cost(study, part, **weights)), part.constraints)
-    value = solver.solve(problem, retries=solver.FLAT)
+    value = solver.solve(problem, retries=retries)
     return plan_of(study, [part], held), value, part
 
 

@@ -17,11 +17,10 @@ scenarios.joint scenarios; dcvc_rounds and dcvc_day tell how rounds arrive there
 import resource
 from dataclasses import replace
 
-import cvxpy as cp
 import numpy as np
 import pandas as pd
 
-from adnlib import areas, interval, planning, profiles, solve
+from adnlib import interval, planning, profiles
 from tools.sweeps import alone
 
 DEPENDS = [
@@ -76,11 +75,7 @@ def study(case, method=2, n=None):
 
 def central(study, held=None, **kw):
     """(Plan, value): planning.central, to a wider gap where the solver stalls."""
-    (piece,) = areas.cut(study.feeder, [])
-    part = planning.state(study, piece, held=held)
-    problem = cp.Problem(cp.Minimize(planning.cost(study, part, **kw)), part.constraints)
-    value = solve.solve(problem, retries=CLOSE)
-    return planning.plan_of(study, [part], held), value
+    return planning.central(study, held=held, retries=CLOSE, **kw)[:2]
 
 
 def planned(case, method, n):
