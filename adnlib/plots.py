@@ -7,6 +7,7 @@ Colours are those of Okabe and Ito (Color Universal Design, 2008). Every functio
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.collections import LineCollection
+from matplotlib.patheffects import withStroke
 
 from .tree import Tree
 
@@ -14,6 +15,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = COLOURS = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 CYCLE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+HALO = (withStroke(linewidth=2.5, foreground="white"),)  # of labels that lie on lines
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
 
 STYLE = {
@@ -108,7 +110,7 @@ def feeder_map(feeder, values=None, label="", ax=None, labels=None, marks=None, 
         ax.scatter(*at.T, s=4.5 * size, facecolors="none", edgecolors=colour, marker=marker,
                    linewidths=1.8, zorder=4, label=text)  # fmt: skip
     if marks:
-        ax.legend(loc="best")
+        ax.legend(loc="best", labelspacing=0.9)
     ringed = {bus for buses in (marks or {}).values() for bus in buses}
     labels = feeder.n < 40 if labels is None else labels
     shown = [feeder.root, *feeder.buses] if labels is True else list(labels or ())
@@ -116,7 +118,7 @@ def feeder_map(feeder, values=None, label="", ax=None, labels=None, marks=None, 
         at = points[-1] if bus == feeder.root else points[feeder.index(bus)]
         lift = 9 if bus in ringed else 5
         ax.annotate(str(bus), at, xytext=(0, lift), textcoords="offset points", ha="center",
-                    va="bottom", fontsize=8)  # fmt: skip
+                    va="bottom", fontsize=8, path_effects=HALO)  # fmt: skip
     ax.margins(0.05, 0.1)
     ax.set_axis_off()
     return ax

@@ -182,3 +182,23 @@ def test_ledger_is_sorted_by_number_and_by_word(ledger):
     ledger.get_by_role("button", name="paper says").click()
     assert shown(ledger) == ["Loss falls", "Quick", "Loss rises"]  # words behind numbers
     assert ledger.locator("th[aria-sort=ascending]").count() == 1
+
+
+def test_sentences_stand_left_and_a_wide_table_says_that_it_scrolls(program, tmp_path):
+    for name in ("tables.js", "custom.css"):
+        shutil.copyfile(ROOT / "book" / "_static" / name, tmp_path / name)
+    row = "<tr><th>a</th><td>7</td><td>A sentence that is longer than forty characters.</td></tr>"
+    cell = '<div class="cell_output"><div class="output" style="overflow-x: auto">{}</div></div>'
+    table = '<table class="dataframe"{}><tbody>' + row + "</tbody></table>"
+    tables = [cell.format(table.format(style)) for style in ("", ' style="width: 3000px"')]
+    head = '<script defer src="tables.js"></script><link rel="stylesheet" href="custom.css">'
+    body = '<div class="bd-article">' + "".join(tables) + "</div>"
+    (tmp_path / "index.html").write_text(PAGE.format(head=head, body=body), encoding="utf8")
+    with browser.serve(tmp_path) as base:
+        page = program.new_page(viewport={"width": 1200, "height": 800})
+        page.goto(f"{base}/index.html")
+        left = "cells => cells.map(c => getComputedStyle(c).textAlign)"
+        assert page.locator("td").evaluate_all(left) == 2 * ["right", "left"]
+        wide = page.locator(".output").evaluate_all("all => all.map(o => o.matches('.scrolls'))")
+        assert wide == [False, True]
+        page.close()
