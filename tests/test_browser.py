@@ -184,21 +184,62 @@ def test_ledger_is_sorted_by_number_and_by_word(ledger):
     assert ledger.locator("th[aria-sort=ascending]").count() == 1
 
 
-def test_sentences_stand_left_and_a_wide_table_says_that_it_scrolls(program, tmp_path):
-    for name in ("tables.js", "custom.css"):
-        shutil.copyfile(ROOT / "book" / "_static" / name, tmp_path / name)
-    row = "<tr><th>a</th><td>7</td><td>A sentence that is longer than forty characters.</td></tr>"
+def wide_page(folder, body):
+    for name in ("wide.js", "custom.css"):
+        shutil.copyfile(ROOT / "book" / "_static" / name, folder / name)
+    head = '<script defer src="wide.js"></script><link rel="stylesheet" href="custom.css">'
+    text = PAGE.format(head=head, body=f'<div class="bd-article">{body}</div>')
+    (folder / "index.html").write_text(text, encoding="utf8")
+
+
+def test_words_stand_left_and_a_wide_table_says_that_it_scrolls(program, tmp_path):
+    row = "<tr><th>a</th><td>7</td><td>a word</td><td>{}</td></tr>"
+    rows = row.format("A sentence that is longer than forty characters.") + row.format("no")
     cell = '<div class="cell_output"><div class="output" style="overflow-x: auto">{}</div></div>'
-    table = '<table class="dataframe"{}><tbody>' + row + "</tbody></table>"
-    tables = [cell.format(table.format(style)) for style in ("", ' style="width: 3000px"')]
-    head = '<script defer src="tables.js"></script><link rel="stylesheet" href="custom.css">'
-    body = '<div class="bd-article">' + "".join(tables) + "</div>"
-    (tmp_path / "index.html").write_text(PAGE.format(head=head, body=body), encoding="utf8")
+    table = '<table class="dataframe"{}><tbody>' + rows + "</tbody></table>"
+    wide_page(
+        tmp_path, "".join(cell.format(table.format(s)) for s in ("", ' style="width: 3000px"'))
+    )
     with browser.serve(tmp_path) as base:
         page = program.new_page(viewport={"width": 1200, "height": 800})
         page.goto(f"{base}/index.html")
         left = "cells => cells.map(c => getComputedStyle(c).textAlign)"
-        assert page.locator("td").evaluate_all(left) == 2 * ["right", "left"]
+        assert page.locator("td").evaluate_all(left) == 4 * ["right", "left", "left"]
         wide = page.locator(".output").evaluate_all("all => all.map(o => o.matches('.scrolls'))")
         assert wide == [False, True]
+        page.close()
+
+
+def test_on_a_phone_words_become_cards_and_formulas_shrink_before_they_scroll(program, tmp_path):
+    word = "<td style='white-space: nowrap'>several words that do not break</td>"
+    rows = f"<tr><td>a</td>{word}{word}<td></td></tr>"
+    head = "<thead><tr><th>key</th><th>code</th><th>meaning</th><th>unit</th></tr></thead>"
+    box = '<div class="pst-scrollable-table-container" style="overflow-x: auto">{}</div>'
+    table = box.format(f"<table>{head}<tbody>{rows}</tbody></table>")
+    formula = (
+        '<div class="math" style="display: flex; overflow: auto">'
+        '<mjx-container style="overflow: auto"><div style="width: {}em">x</div>'
+        "</mjx-container></div>"
+    )
+    wide_page(tmp_path, table + "".join(formula.format(em) for em in (10, 24, 60)))
+    with browser.serve(tmp_path) as base:
+        page = program.new_page(viewport={"width": 375, "height": 800})
+        page.goto(f"{base}/index.html")
+        assert page.locator("table.cards").count() == 1
+        shown = page.locator("td").evaluate_all(
+            "all => all.map(c => [getComputedStyle(c, '::before').content, c.offsetWidth > 0])"
+        )
+        assert shown == [
+            ["none", True],
+            *([f'"{h}: "', h != "unit"] for h in ("code", "meaning", "unit")),
+        ]
+        size = (
+            "all => all.map(c => [parseFloat(getComputedStyle(c).fontSize), c.matches('.scrolls')])"
+        )
+        fits, shrunk, long = page.locator("div.math").evaluate_all(size)
+        assert fits == [16, False] and long[1]
+        assert long[0] < shrunk[0] < 16 and not shrunk[1]
+        page.set_viewport_size({"width": 1200, "height": 800})
+        page.wait_for_selector("table.cards", state="detached")
+        assert page.locator("div.math").evaluate_all(size) == 3 * [[16, False]]
         page.close()
