@@ -184,10 +184,12 @@ def test_ledger_is_sorted_by_number_and_by_word(ledger):
     assert ledger.locator("th[aria-sort=ascending]").count() == 1
 
 
-def wide_page(folder, body):
-    for name in ("wide.js", "custom.css"):
+def scripted(folder, body):
+    """A page with the book's own scripts and style, but nothing of the theme."""
+    for name in ("links.js", "wide.js", "custom.css"):
         shutil.copyfile(ROOT / "book" / "_static" / name, folder / name)
-    head = '<script defer src="wide.js"></script><link rel="stylesheet" href="custom.css">'
+    head = "".join(f'<script defer src="{name}"></script>' for name in ("links.js", "wide.js"))
+    head += '<link rel="stylesheet" href="custom.css">'
     text = PAGE.format(head=head, body=f'<div class="bd-article">{body}</div>')
     (folder / "index.html").write_text(text, encoding="utf8")
 
@@ -197,7 +199,7 @@ def test_words_stand_left_and_a_wide_table_says_that_it_scrolls(program, tmp_pat
     rows = row.format("A sentence that is longer than forty characters.") + row.format("no")
     cell = '<div class="cell_output"><div class="output" style="overflow-x: auto">{}</div></div>'
     table = '<table class="dataframe"{}><tbody>' + rows + "</tbody></table>"
-    wide_page(
+    scripted(
         tmp_path, "".join(cell.format(table.format(s)) for s in ("", ' style="width: 3000px"'))
     )
     with browser.serve(tmp_path) as base:
@@ -207,6 +209,28 @@ def test_words_stand_left_and_a_wide_table_says_that_it_scrolls(program, tmp_pat
         assert page.locator("td").evaluate_all(left) == 4 * ["right", "left", "left"]
         wide = page.locator(".output").evaluate_all("all => all.map(o => o.matches('.scrolls'))")
         assert wide == [False, True]
+        page.close()
+
+
+def test_anchors_in_a_checklist_lead_there_and_a_picture_opens_alone(program, tmp_path):
+    names = ["sec-21-one", "fig-21-two, eq-21-three", "sec-21-lost", "fig-21-two, sec-21-lost"]
+    rows = "".join(f"<tr><td>{name}</td></tr>" for name in names)
+    body = (
+        '<section id="the-first"><span id="sec-21-one"></span><h2>The first<a>#</a></h2></section>'
+        '<figure id="fig-21-two"><img src="a.png" alt="two"><figcaption>'
+        '<span class="caption-number">Fig. 7 </span>Two</figcaption></figure>'
+        '<div id="equation-eq-21-three"><span class="eqno">(9)<a>#</a></span></div>'
+        f'<div class="cell_output"><div class="output"><table class="dataframe"><tbody>{rows}'
+        "</tbody></table></div></div>"
+    )
+    scripted(tmp_path, body)
+    with browser.serve(tmp_path) as base:
+        page = program.new_page(viewport={"width": 1200, "height": 800})
+        page.goto(f"{base}/index.html")
+        assert page.locator("td").all_inner_texts() == ["The first", "Fig. 7, (9)", *names[2:]]
+        links = page.locator("td a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+        assert links == ["#sec-21-one", "#fig-21-two", "#equation-eq-21-three"]
+        assert page.locator("figure a > img[alt=two]").count() == 1
         page.close()
 
 
@@ -221,7 +245,7 @@ def test_on_a_phone_words_become_cards_and_formulas_shrink_before_they_scroll(pr
         '<mjx-container style="overflow: auto"><div style="width: {}em">x</div>'
         "</mjx-container></div>"
     )
-    wide_page(tmp_path, table + "".join(formula.format(em) for em in (10, 24, 60)))
+    scripted(tmp_path, table + "".join(formula.format(em) for em in (10, 24, 60)))
     with browser.serve(tmp_path) as base:
         page = program.new_page(viewport={"width": 375, "height": 800})
         page.goto(f"{base}/index.html")
