@@ -186,9 +186,9 @@ def test_ledger_is_sorted_by_number_and_by_word(ledger):
 
 def scripted(folder, body):
     """A page with the book's own scripts and style, but nothing of the theme."""
-    for name in ("links.js", "wide.js", "custom.css"):
+    for name in ("outputs.js", "wide.js", "custom.css"):
         shutil.copyfile(ROOT / "book" / "_static" / name, folder / name)
-    head = "".join(f'<script defer src="{name}"></script>' for name in ("links.js", "wide.js"))
+    head = "".join(f'<script defer src="{name}"></script>' for name in ("outputs.js", "wide.js"))
     head += '<link rel="stylesheet" href="custom.css">'
     text = PAGE.format(head=head, body=f'<div class="bd-article">{body}</div>')
     (folder / "index.html").write_text(text, encoding="utf8")
@@ -212,8 +212,9 @@ def test_words_stand_left_and_a_wide_table_says_that_it_scrolls(program, tmp_pat
         page.close()
 
 
-def test_anchors_in_a_checklist_lead_there_and_a_picture_opens_alone(program, tmp_path):
+def test_stored_outputs_get_links_powers_dashes_and_pictures_that_open(program, tmp_path):
     names = ["sec-21-one", "fig-21-two, eq-21-three", "sec-21-lost", "fig-21-two, sec-21-lost"]
+    names += ["p.u.^2 h", "NaN"]
     rows = "".join(f"<tr><td>{name}</td></tr>" for name in names)
     body = (
         '<section id="the-first"><span id="sec-21-one"></span><h2>The first<a>#</a></h2></section>'
@@ -227,7 +228,14 @@ def test_anchors_in_a_checklist_lead_there_and_a_picture_opens_alone(program, tm
     with browser.serve(tmp_path) as base:
         page = program.new_page(viewport={"width": 1200, "height": 800})
         page.goto(f"{base}/index.html")
-        assert page.locator("td").all_inner_texts() == ["The first", "Fig. 7, (9)", *names[2:]]
+        assert page.locator("td").all_inner_texts() == [
+            "The first",
+            "Fig. 7, (9)",
+            *names[2:4],
+            "p.u.2 h",
+            "–",
+        ]
+        assert page.locator("td sup").all_inner_texts() == ["2"]
         links = page.locator("td a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
         assert links == ["#sec-21-one", "#fig-21-two", "#equation-eq-21-three"]
         assert page.locator("figure a > img[alt=two]").count() == 1

@@ -1,12 +1,12 @@
 /* What may be wider than its column. Columns of words stand left and sentences keep a readable
-   width; on a phone a table of words that does not fit is a list of cards, one for each row;
+   width; a table of words that does not fit is a list of cards, one for each row; on a phone
    formulas are set smaller as far as they stay readable. What is still too wide says that it
    scrolls. Without this script everything is there all the same. */
 (() => {
   const LONG = 40; // characters from which a cell is a sentence
   const SMALLEST = 0.72; // of a formula's size
   const PHONE = window.matchMedia("(max-width: 600px)");
-  const NUMBER = /^[-+−–—.\d\s%×eE,:/()a±<>≤≥]*$|^(nan|NaN|<NA>|None|inf)$/;
+  const NUMBER = /^([-+.,:/()%<>\d\s\u2013\u2014\u2212\u00b1\u00d7\u2264\u2265eE]*|nan|NaN|<NA>|None|inf)$/;
 
   const text = (cell) => cell.textContent.trim();
   const wider = (box) => box.scrollWidth > box.clientWidth + 2;
@@ -70,7 +70,7 @@
     const fit = () => {
       for (const table of cards) {
         table.classList.remove("cards");
-        table.classList.toggle("cards", PHONE.matches && wider(box(table)));
+        table.classList.toggle("cards", wider(box(table)));
       }
       for (const table of [...data, ...plain]) {
         box(table).classList.toggle("scrolls", wider(box(table)));

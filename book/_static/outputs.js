@@ -1,6 +1,8 @@
-/* Links that a stored output cannot hold: names of anchors in a checklist lead there, and a picture
-   opens in full, for its small letters on a phone. Without this script both stand as they are. */
+/* What a stored output cannot hold. Names of anchors in a checklist lead there, powers such as MW^2
+   are raised, a cell without a value is a dash, and a picture opens alone, for its small letters on
+   a phone. Without this script all stand as they are. */
 (() => {
+  const NOTHING = ["NaN", "<NA>"];
   const ANCHOR = /^(sec|fig|eq)-\d\d-[\w-]+$/;
 
   const target = (name) =>
@@ -13,6 +15,22 @@
     return said?.textContent.replace("#", "").trim() || name;
   };
 
+  /* Text nodes of a cell with powers, such as p.u.^2 or 2^-3, as superscripts. */
+  const raise = (cell) => {
+    for (const node of [...cell.childNodes]) {
+      if (node.nodeType !== Node.TEXT_NODE) continue;
+      const parts = node.data.split(/\^(-?\d+)/);
+      if (parts.length === 1) continue;
+      const powers = parts.map((part, k) => {
+        if (k % 2 === 0) return part;
+        const power = document.createElement("sup");
+        power.textContent = part;
+        return power;
+      });
+      node.replaceWith(...powers);
+    }
+  };
+
   const link = (name) => {
     const out = document.createElement("a");
     out.href = `#${target(name).id}`;
@@ -21,7 +39,9 @@
   };
 
   const start = () => {
+    document.querySelectorAll(".cell_output :is(td, th)").forEach(raise);
     for (const cell of document.querySelectorAll(".cell_output table.dataframe td")) {
+      if (NOTHING.includes(cell.textContent.trim())) cell.textContent = "\u2013";
       const names = cell.textContent.trim().split(", ");
       if (!names.every((name) => ANCHOR.test(name) && target(name))) continue;
       cell.replaceChildren(...names.flatMap((name, k) => (k ? [", ", link(name)] : [link(name)])));
