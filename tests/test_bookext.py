@@ -3,7 +3,8 @@
 import pytest
 from docutils.core import publish_doctree
 
-from tools.bookext import as_rest, launch_options
+from adnlib import export
+from tools.bookext import as_rest, drop_aliases, launch_options
 
 DOCSTRINGS = {
     "|V - V_linear| <= rho * |w|, see `existence` and x_.": "|V - V_linear| <= rho * |w|",
@@ -19,6 +20,15 @@ def test_docstring_has_no_warning_and_loses_nothing(text, shown):
     lines = "\n".join(as_rest(text.split("\n")))
     page = publish_doctree(lines, settings_overrides={"halt_level": 2, "report_level": 2})
     assert shown in page.astext()
+
+
+def test_fields_of_a_named_tuple_are_not_listed_as_aliases():
+    shown = [
+        n
+        for n in vars(export.Exported)
+        if drop_aliases(None, "", n, getattr(export.Exported, n), 0, 0) is None
+    ]
+    assert "setpoints" not in shown and "_replace" in shown
 
 
 def test_launch_buttons_need_the_address_of_the_repository_and_nothing_else():

@@ -96,11 +96,17 @@ def mend_docstring(app, what, name, obj, options, lines):
     lines[:] = as_rest(lines)
 
 
+def drop_aliases(app, what, name, obj, skip, options):
+    """The fields of a named tuple stand in its docstring; of their own they say "Alias for ..."."""
+    return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field") else None
+
+
 def setup(app):
     app.config.mathjax_path = MATHJAX
     app.connect("config-inited", drop_stale)
     app.connect("config-inited", add_launch_buttons)
     app.connect("autodoc-process-docstring", mend_docstring)
+    app.connect("autodoc-skip-member", drop_aliases)
     app.connect("html-page-context", mend_body)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
