@@ -6,12 +6,16 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.environment.collectors.toctree import TocTreeCollector
+
 from tools import ROOT, steady
 from tools.book import guard
 
 MATHJAX = "mathjax/tex-chtml-full.js"
 CITATIONS = '<div class="citation-list">'
 SPAN = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`\n]+`)")
+CHAPTER = re.compile(r"notebooks/(\d\d)_\w+")
 FONTS = "mathjax/output/chtml/fonts/woff-v2"
 
 
@@ -96,6 +100,39 @@ def mend_docstring(app, what, name, obj, options, lines):
     lines[:] = as_rest(lines)
 
 
+def number_by_file(assign):
+    """Section numbers as `assign` gives them, but a chapter's first one is that of its file.
+
+    notebooks/21_dcp is chapter 21, whatever stands before it; numbers of figures, equations and
+    exercises follow.
+    """
+
+    def renumbered(number, chapter):
+        return type(number)([chapter, *number[1:]]) if number else number
+
+    def numbers(self, env):
+        changed = assign(self, env)
+        for doc, sections in env.toc_secnumbers.items():
+            found = CHAPTER.fullmatch(doc)
+            if not found:
+                continue
+            chapter = int(found[1])
+            for anchor, number in sections.items():
+                sections[anchor] = renumbered(number, chapter)
+            for node in [env.titles[doc], *env.tocs[doc].findall(nodes.reference)]:
+                if node.get("secnumber"):
+                    node["secnumber"] = renumbered(node["secnumber"], chapter)
+        return changed
+
+    return numbers
+
+
+def take_numbers_from_files(app):
+    """Once all extensions are set up, which put numbers of their own into the collector."""
+    for collector in TocTreeCollector.__subclasses__() or [TocTreeCollector]:
+        collector.assign_section_numbers = number_by_file(collector.assign_section_numbers)
+
+
 def drop_aliases(app, what, name, obj, skip, options):
     """The fields of a named tuple stand in its docstring; of their own they say "Alias for ..."."""
     return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field") else None
@@ -105,6 +142,7 @@ def setup(app):
     app.config.mathjax_path = MATHJAX
     app.connect("config-inited", drop_stale)
     app.connect("config-inited", add_launch_buttons)
+    app.connect("builder-inited", take_numbers_from_files)
     app.connect("autodoc-process-docstring", mend_docstring)
     app.connect("autodoc-skip-member", drop_aliases)
     app.connect("html-page-context", mend_body)
