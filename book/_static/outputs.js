@@ -3,7 +3,7 @@
    a phone. Without this script all stand as they are. */
 (() => {
   const NOTHING = ["NaN", "<NA>"];
-  const ANCHOR = /^(sec|fig|eq)-\d\d-[\w-]+$/;
+  const ANCHOR = /^(sec|fig|eq|tab)-\d\d-[\w-]+$/;
 
   const target = (name) =>
     document.getElementById(name) || document.getElementById(`equation-${name}`);
