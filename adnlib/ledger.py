@@ -29,25 +29,13 @@ MARKS = {
 
 
 def places(table=None, folder=None):
-    """Where the numbers of the claims were made.
+    """Where the numbers of the claims were made: a DataFrame with index id and the columns chapter
+    (stem of the file), title (of the chapter), section (heading), anchor (of that heading in the
+    built page).
 
-    Parameters
-    ----------
-    table : pandas.DataFrame, optional
-        Rows of the ledger as `claims.read` gives them; all without it.
-    folder : path, optional
-        The folder of the chapters; the book's own without it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index id; columns chapter (stem of the file), title (of the chapter), section (heading),
-        anchor (of that heading in the built page).
-
-    Raises
-    ------
-    ClaimError
-        Names the first claim whose chapter is not there or does not check it.
+    table    rows of the ledger as `claims.read` gives them; None: all
+    folder   of the chapters; None: the book's own
+    ClaimError names the first claim whose chapter is not there or does not check it.
     """
     table = claims.read() if table is None else table
     found = {}
@@ -211,15 +199,7 @@ def _assigned(tree):
 
 
 def html(table, where):
-    """The ledger as an HTML table.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Rows of `claims.read`.
-    where : pandas.DataFrame
-        `places` of the same rows.
-    """
+    """The ledger as an HTML table, of rows of `claims.read` and the `places` of the same rows."""
     head = ("claim", "paper says", "ours", "verdict", "why")
     records = table[list(claims.COLUMNS)].to_dict("records")
     rows = [_row(r, where.loc[r["id"]]) for r in records]

@@ -15,6 +15,7 @@ DOCSTRINGS = {
     "Sum.\n\n>>> 1 + 1\n2": ">>> 1 + 1",
     "One *star, two `code|pipes` and a back\\slash.": "back\\slash",
     "kept ``a*b``": "a*b",
+    "share  of all load\nValueError where there is none": "share  of all load",
 }
 
 

@@ -12,6 +12,7 @@ from sphinx.environment.collectors.toctree import TocTreeCollector
 from tools import ROOT, steady
 from tools.book import guard
 
+LISTED = re.compile(r" |\S.{0,25}? {2,}\S")  # an indented row, or a name and what it is
 MATHJAX = "mathjax/tex-chtml-full.js"
 CITATIONS = '<div class="citation-list">'
 SPAN = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`\n]+`)")
@@ -85,7 +86,7 @@ def as_rest(lines):
     result = []
     for paragraph in "\n".join(lines).strip("\n").split("\n\n"):
         rows = [row for row in paragraph.split("\n") if row.strip()]
-        lined_up = any(row.startswith(" ") for row in rows) or "    " in paragraph
+        lined_up = any(LISTED.match(row) for row in rows) or "    " in paragraph
         if rows and rows[0].startswith(">>>"):
             result += rows
         elif rows and lined_up:
