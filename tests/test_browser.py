@@ -253,7 +253,12 @@ def test_on_a_phone_words_become_cards_and_formulas_shrink_before_they_scroll(pr
         '<mjx-container style="overflow: auto"><div style="width: {}em">x</div>'
         "</mjx-container></div>"
     )
-    scripted(tmp_path, table + "".join(formula.format(em) for em in (10, 24, 60)))
+    printed = '<div class="cell_output"><div class="output"><div><pre>{}</pre></div></div></div>'
+    prints = printed.format("one long line of words " * 9) + printed.format(
+        "a  b\n" + "1  2  " * 40
+    )
+    prints = prints.replace("1  2  " * 40, "1  2  " * 40 + "\n3  4")
+    scripted(tmp_path, table + prints + "".join(formula.format(em) for em in (10, 24, 60)))
     with browser.serve(tmp_path) as base:
         page = program.new_page(viewport={"width": 375, "height": 800})
         page.goto(f"{base}/index.html")

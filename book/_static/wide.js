@@ -103,7 +103,7 @@
   /* Lines that share a gap of spaces are columns, and would fall apart if they wrapped. */
   const setPrinted = (printed) => {
     const lines = printed.textContent.split("\n").filter((line) => / {2,}\S/.test(line.trim()));
-    printed.classList.toggle("wraps", lines.length < 2 && wider(printed));
+    printed.classList.toggle("wraps", lines.length < 2);
     printed.parentElement.classList.toggle("scrolls", wider(printed));
   };
 
