@@ -141,7 +141,7 @@ LEDGER = """<table class="ledger" id="ledger"><thead><tr><th>claim</th><th>paper
 <th>ours</th><th>verdict</th><th>why</th></tr></thead><tbody>
 <tr data-paper="dcp" data-verdict="yes"><td>Loss falls</td><td>9</td><td>10</td><td>holds</td>
 <td></td></tr><tr data-paper="mpc" data-verdict="no"><td>Loss rises</td><td>x</td><td>2</td>
-<td>does not hold</td><td>wind</td></tr><tr data-paper="mpc" data-verdict="yes"><td>Quick</td>
+<td>does not hold</td><td>9 of wind</td></tr><tr data-paper="mpc" data-verdict="yes"><td>Quick</td>
 <td>10</td><td>-3</td><td>holds</td><td></td></tr></tbody></table>"""
 
 
@@ -182,6 +182,8 @@ def test_ledger_is_sorted_by_number_and_by_word(ledger):
     ledger.get_by_role("button", name="paper says").click()
     assert shown(ledger) == ["Loss falls", "Quick", "Loss rises"]  # words behind numbers
     assert ledger.locator("th[aria-sort=ascending]").count() == 1
+    ledger.get_by_role("button", name="why").click()
+    assert shown(ledger)[0] == "Loss rises"  # no word behind words
 
 
 def scripted(folder, body):

@@ -48,9 +48,12 @@
     for (const control of [search, paper, verdict]) control.addEventListener("input", show);
 
     const number = (row, k) => parseFloat(row.cells[k].textContent.replace("\u2212", "-"));
+    /* Numbers by size, in the two columns of numbers; words by the alphabet; empty cells last. */
     const compare = (k) => (a, b) => {
-      const [x, y] = [number(a, k), number(b, k)];
+      const [x, y] = [1, 2].includes(k) ? [number(a, k), number(b, k)] : [0, 0];
       if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
+      const empty = (row) => row.cells[k].textContent === "";
+      if (empty(a) !== empty(b)) return empty(a) ? 1 : -1;
       return x - y || a.cells[k].textContent.localeCompare(b.cells[k].textContent, "en",
         { numeric: true });
     };
