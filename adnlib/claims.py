@@ -195,7 +195,23 @@ def _same(a, b):
 def table_of(chapter, columns=("claim", "reported", "ours", "unit", "verdict", "reason")):
     """The claims a chapter answers for, as a DataFrame for its last section."""
     rows = _overlaid(read(), os.environ.get("ADNLIB_RECORD_CLAIMS"))
+    rows = rows.assign(ours=rows["ours"].map(shown))
     return rows.loc[rows["chapter"].str.split("#").str[0] == chapter, list(columns)]
+
+
+def shown(ours):
+    """A value of the ledger as a reader wants it: four digits, commas, yes or no.
+
+    >>> shown("0.0560165 0.0337423"), shown("179712"), shown("True"), shown("1e-09")
+    ('0.05602, 0.03374', '179712', 'yes', '1e-09')
+    """
+    words = [{"True": "yes", "False": "no"}.get(word, word) for word in ours.split()]
+    return ", ".join(_rounded(word) if re.search(r"\.\d", word) else word for word in words)
+
+
+def _rounded(number):
+    whole = len(number.lstrip("-").split(".")[0])
+    return f"{float(number):.{max(4, whole)}g}"
 
 
 def _overlaid(table, folder):

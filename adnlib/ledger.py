@@ -210,26 +210,11 @@ def html(table, where):
     )
 
 
-def shown(ours):
-    """A value of the ledger as a reader wants it: four digits, commas, yes or no.
-
-    >>> shown("0.0560165 0.0337423"), shown("179712"), shown("True"), shown("1e-09")
-    ('0.05602, 0.03374', '179712', 'yes', '1e-09')
-    """
-    words = [{"True": "yes", "False": "no"}.get(word, word) for word in ours.split()]
-    return ", ".join(_rounded(word) if re.search(r"\.\d", word) else word for word in words)
-
-
-def _rounded(number):
-    whole = len(number.lstrip("-").split(".")[0])
-    return f"{float(number):.{max(4, whole)}g}"
-
-
 def _row(row, place):
     text = {k: markup.escape(v) for k, v in row.items()}
     link = f"{place['chapter']}.html#{place['anchor']}"
     unit = f" {text['unit']}" if text["unit"] else ""
-    ours = (shown(text["ours"]) or "none") + (unit if text["ours"] else "")
+    ours = (claims.shown(text["ours"]) or "none") + (unit if text["ours"] else "")
     reported = text["reported"] + (unit if re.search(r"\d", text["reported"]) else "")
     return (
         f'<tr data-paper="{text["paper"]}" data-verdict="{MARKS[row["verdict"]]}">'

@@ -7,6 +7,7 @@ Colours are those of Okabe and Ito (Color Universal Design, 2008). Every functio
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.collections import LineCollection
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.patheffects import withStroke
 
 from .tree import Tree
@@ -202,4 +203,25 @@ def tornado(rows, base, label, ax=None, ends=("lower", "higher")):
     ax.grid(False, axis="y")
     ax.set_xlabel(label)
     ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax
+
+
+def box(ax, x, y, w, h, text, own="", colour=SKY, size=8):
+    """A rounded box of a diagram with a text, and in italics below what plays that part.
+
+    (x, y) lower left, w and h [data units]; size of the text [points].
+    """
+    gap = 0.03
+    ax.add_patch(FancyBboxPatch((x + gap, y + gap), w - 2 * gap, h - 2 * gap, facecolor=colour,
+                                edgecolor="#444444", alpha=0.35, linewidth=0.8,
+                                boxstyle="round,pad=0,rounding_size=0.06"))  # fmt: skip
+    middle = {"ha": "center", "va": "center"}
+    ax.text(x + w / 2, y + h * (0.64 if own else 0.5), text, fontsize=size, **middle)
+    ax.text(x + w / 2, y + 0.22 * h, own, fontsize=size - 1, style="italic", **middle)
+    return ax
+
+
+def arrow(ax, start, end, colour=BLACK, **style):
+    """An arrow of a diagram from start to end, (x, y) each; style: of matplotlib's arrows."""
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour} | style)
     return ax

@@ -270,6 +270,18 @@ def test_tornado():
     assert ax.get_xlabel() == "cost [RMB]" and ax.lines[0].get_xdata()[0] == 100
 
 
+def test_boxes_and_arrows_of_a_diagram():
+    _, ax = plt.subplots()
+    ax.set(xlim=(0, 6), ylim=(0, 2))
+    plots.box(ax, 1, 0, 2, 1, "cloud", "admm.coordinate", plots.GREEN, size=9)
+    plots.arrow(ax, (0.2, 0.5), (1, 0.5), plots.BLUE)
+    (drawn,), (text, own, arrow) = ax.patches, ax.texts
+    assert np.allclose(drawn.get_path().get_extents().bounds, (1.03, 0.03, 1.94, 0.94))
+    assert (text.get_text(), text.get_fontsize(), own.get_fontsize()) == ("cloud", 9, 8)
+    assert not text.get_window_extent().overlaps(own.get_window_extent())
+    assert arrow.xy == (1, 0.5) and arrow.get_position() == (0.2, 0.5)
+
+
 @pytest.mark.parametrize("name", ["feeder_map", "voltage_profile", "time_fan", "heat", "tornado"])
 def test_draws_where_it_is_told(name):
     f = read_feeder("ieee33")

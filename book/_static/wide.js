@@ -7,7 +7,7 @@
   const LONG = 40; // characters from which a cell is a sentence
   const HIGH = 150; // pixels of a row from which a table reads worse than cards
   const PHONE = window.matchMedia("(max-width: 600px)");
-  const NUMBER = /^([-+.,:/()%<>\d\s\u2013\u2014\u2212\u00b1\u00d7\u2264\u2265eE]*|nan|NaN|<NA>|None|inf)$/;
+  const NUMBER = /^([-+.,:/()%<>\d\s\u2013\u2014\u2212\u00b1\u00d7\u2264\u2265eE]*|nan|None|inf)$/;
 
   const text = (cell) => cell.textContent.trim();
   const wider = (box) => box.scrollWidth > box.clientWidth + 2;
