@@ -9,6 +9,7 @@ second-order cone. `rolling.Window` uses it; chapter 25 shows what it does.
 import cvxpy as cp
 import numpy as np
 
+from .kept import Slot
 from .tree import Tree
 
 
@@ -61,16 +62,18 @@ class Limits:
     """|I| <= (1 + over) I_max in each of n_h steps, I = base + S u of the watched branches `at`.
 
     `take` gives base and S the values of a flow, in parts of the rating; `loading` says what
-    controls make of them; `cones` states the limit of so many branches with parameters, which
+    controls make of them; `cones` states the limit of so many branches with slots, which
     `hold` gives those that are loaded most.
     """
 
     def __init__(self, fleet, n_h):
-        self.fleet, self.n_h, self.at, self.p = fleet, n_h, watched(fleet), {}
+        self.fleet, self.n_h, self.at, self.given = fleet, n_h, watched(fleet), {}
 
     def cones(self, u, over, rows):
         """Constraints of `rows` branches, for controls u (n_h, n_u) and over (n_h,), both CVXPY."""
-        sides = [cp.vec(base + u @ S.T, order="F") for base, S in zip(*self._given(rows))]
+        sides = [
+            cp.vec(base.marks + u @ S.marks.T, order="F") for base, S in zip(*self._given(rows))
+        ]
         most = 1 + cp.reshape(over, (self.n_h, 1), order="C") @ np.ones((1, rows))
         return [over >= 0, cp.SOC(cp.vec(most, order="F"), cp.vstack(sides), axis=0)]
 
@@ -81,12 +84,15 @@ class Limits:
             given[0].value, given[1].value = value.real, value.imag
 
     def _given(self, rows):
-        if rows not in self.p:
-            self.p[rows] = [
-                [cp.Parameter(shape, name=f"{name} {rows}") for name in ("real", "imag")]
-                for shape in ((self.n_h, rows), (rows, self.fleet.n_u))
-            ]
-        return self.p[rows]
+        """[base, S] of so many branches, the real and the imaginary part of each a kept.Slot."""
+        if rows not in self.given:
+            shapes = (self.n_h, rows), (rows, self.fleet.n_u)
+            self.given[rows] = [[Slot(shape), Slot(shape)] for shape in shapes]
+        return self.given[rows]
+
+    def slots(self, rows):
+        """What `cones` of so many branches has for numbers that change."""
+        return [slot for pair in self._given(rows) for slot in pair]
 
     def take(self, flow, first, u):
         """Linearise round controls u with their flow (n_h, n); S at `first`, flow of one step."""

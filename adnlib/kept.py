@@ -3,6 +3,10 @@
 CVXPY compiles a parametrised problem (DPP) into arrays that depend linearly on the parameters.
 With new values these are refreshed by one sparse product, and Clarabel, which keeps what it
 has set up, gets what has changed. Chapter 13.
+
+CVXPY's compilation needs memory for parameters times variables, 20 GB for the voltages of 906 buses
+over 16 steps. Large blocks of numbers are given as a Slot instead: constants that CVXPY compiles as
+they are, and that are found again in the arrays and replaced there.
 """
 
 import cvxpy as cp
@@ -22,6 +26,30 @@ class KeptError(RuntimeError):
     """The problem cannot be kept, or has no solution today; says why."""
 
 
+class Slot:
+    """A block of numbers that change from solve to solve, compiled as the constants `marks`.
+
+    Set `value` (shape) before each solve. Every number must reach the arrays of the constraints by
+    itself, times 1 or -1, as in `slot.marks @ x == y`; KeptError where one does not.
+    """
+
+    made = 0
+
+    def __init__(self, shape):
+        self.marks = np.random.default_rng([20, Slot.made]).uniform(1, 2, shape)
+        self.value = None
+        Slot.made += 1
+
+    def numbers(self):
+        """(size,) values of now, in the order of the marks."""
+        if np.shape(self.value) != self.marks.shape:
+            raise KeptError(
+                f"a slot of shape {self.marks.shape} has a value of shape {np.shape(self.value)}: "
+                "give every slot its numbers before a solve"
+            )
+        return np.ravel(np.asarray(self.value, float))
+
+
 class Kept:
     """A convex minimisation in CVXPY, kept in Clarabel between solves.
 
@@ -30,6 +58,7 @@ class Kept:
     problem    by CVXPY's rules for parameters (DPP), within linear and second-order cones; every
                parameter has a value
     variables  those whose values are read; without attributes such as nonneg, which CVXPY replaces
+    slots      the Slots whose marks stand in the problem
 
     >>> x, p = cp.Variable(2), cp.Parameter(2, value=[0.0, 0.0])
     >>> kept = Kept(cp.Problem(cp.Minimize(cp.sum_squares(x - p)), [x >= 1]), [x])
@@ -39,7 +68,7 @@ class Kept:
     1.0000 [3.0, 1.0]
     """
 
-    def __init__(self, problem, variables, settings=SETTINGS):
+    def __init__(self, problem, variables, settings=SETTINGS, slots=()):
         if not isinstance(problem.objective, cp.Minimize) or not problem.is_dcp(dpp=True):
             raise KeptError(
                 "a kept problem is a convex minimisation by CVXPY's rules for parameters"
@@ -59,6 +88,10 @@ class Kept:
                 raise KeptError(f"variable {x.name()} has attributes: write them as constraints")
             self.places.append((self.form.var_id_to_col[x.id], x.size, x.shape))
         self.arrays, self.solver, self.iterations = None, None, 0
+        self.slots, self.found = slots, ()
+        if slots:
+            *_, A, b = self._compiled()
+            self.found = _places(np.concatenate([s.marks.ravel() for s in slots]), A.data, b)
 
     def solve(self):
         """(value, values of the variables) with the parameters' values of now. KeptError names the
@@ -82,7 +115,16 @@ class Kept:
         return float(found.obj_val + offset), values
 
     def _now(self):
-        """The arrays of 1/2 x^T P x + q^T x + offset, A x + s = b, for today's parameters."""
+        """The arrays of 1/2 x^T P x + q^T x + offset, A x + s = b, for the values of now."""
+        *objective, A, b = self._compiled()
+        if self.slots:
+            values = np.concatenate([s.numbers() for s in self.slots])
+            for array, (at, which, sign) in zip((A.data, b), self.found):
+                array[at] = sign * values[which]
+        return *objective, A, b
+
+    def _compiled(self):
+        """The same with the marks of the slots in place of their values."""
         found = self.form.apply_parameters(quad_obj=self.quadratic)
         P = found[0] if self.quadratic else sp.csc_matrix((len(found[0]), len(found[0])))
         q, offset, A, b = found[-4:]
@@ -110,6 +152,23 @@ class Kept:
         }  # fmt: skip
         if changed:
             self.solver.update(**changed)
+
+
+def _places(marks, *arrays):
+    """For each array (positions, which mark stands there, its sign)."""
+    order = np.argsort(marks)
+    out, seen = [], np.zeros(len(marks), bool)
+    for array in arrays:
+        near = order[np.minimum(np.searchsorted(marks[order], np.abs(array)), len(marks) - 1)]
+        at = np.flatnonzero(marks[near] == np.abs(array))
+        out.append((at, near[at], np.sign(array[at])))
+        seen[near[at]] = True
+    if not seen.all():
+        raise KeptError(
+            f"{(~seen).sum()} of {len(marks)} numbers of the slots do not stand in a constraint "
+            "by themselves: write them as constants times variables, or use CVXPY's parameters"
+        )
+    return out
 
 
 def _alike(a, b):

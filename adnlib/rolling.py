@@ -15,7 +15,7 @@ import numpy as np
 
 from . import branchflow, currents, dispatch, linflow, powerflow
 from .devices import TieLine
-from .kept import Kept
+from .kept import Kept, Slot
 from .mpc import Decision, SetPoint, stored
 from .solve import FLAT, solve
 
@@ -239,6 +239,7 @@ class Window:
         low, high, missed = cp.Variable(n_h), cp.Variable(n_h), cp.Variable((n_h, max(n_e, 1)))
         limits = [low >= 0, high >= 0, missed >= 0]
         limits += self._plants(x) + self._batteries(x, missed)
+        self.slots = ()
         network, V, loss, flows = self._tangent(u) if self.linear else self._cone(u)
         one = np.ones((1, n))
         side = lambda a: cp.reshape(a, (n_h, 1), order="C") @ one  # noqa: E731
@@ -270,13 +271,14 @@ class Window:
         self.whole = (u, cost, network + limits)
 
     def _limited(self, rows):
-        """The problem with the ratings of so many branches."""
+        """The problem with the ratings of so many branches, and its slots."""
         if rows == 0:
-            return self.problem
+            return self.problem, self.slots
         (u, cost, limits), over = self.whole, cp.Variable(self.n_h)
         cost = cost + self.weights.current * cp.sum(over)
         limits = limits + self.ratings.cones(u, over, rows)
-        return cp.Problem(cp.Minimize(SCALE * cost), limits)
+        problem = cp.Problem(cp.Minimize(SCALE * cost), limits)
+        return problem, (*self.slots, *self.ratings.slots(rows))
 
     def _plants(self, x):
         if "p_g" not in x:
@@ -311,12 +313,11 @@ class Window:
         return out
 
     def _tangent(self, u):
-        """V = base + S u, both parameters."""
+        """V = base + S u, both of them slots."""
         n, n_u = self.fleet.feeder.n, self.fleet.n_u
-        self.p["base"] = cp.Parameter((self.n_h, n), name="base")
-        self.p["S"] = cp.Parameter((n, n_u), name="S")
+        self.base, self.S = self.slots = Slot((self.n_h, n)), Slot((n, n_u))
         V = cp.Variable((self.n_h, n), name="V")
-        return [self.p["base"] + u @ self.p["S"].T == V], V, 0.0, ()
+        return [self.base.marks + u @ self.S.marks.T == V], V, 0.0, ()
 
     def _cone(self, u):
         """Branch flow with the loads as parameters; the network's P, Q, ell, v."""
@@ -390,7 +391,7 @@ class Window:
         if self.bias and state.last is not None:
             last = state.last.flow
             V = V + last.V - linflow.lindistflow(f.feeder, last.p, last.q).V
-        self.p["base"].value, self.p["S"].value = V - u @ S.T, S
+        self.base.value, self.S.value = V - u @ S.T, S
 
     def _constant(self):
         """LinDistFlow's sensitivities at no load, made once."""
@@ -406,7 +407,8 @@ class Window:
         if rows not in self.kept:
             names = ("p_g", "q_g", "c", "d", "q_e", "E")
             read = [self.x[name] for name in names if name in self.x]
-            kept = Kept(self._limited(rows), [*read, self.V, *self.flows])
+            problem, slots = self._limited(rows)
+            kept = Kept(problem, [*read, self.V, *self.flows], slots=slots)
             self.kept[rows] = _Filled(kept, self.n_h, [name in self.x for name in names])
         return self.kept[rows]
 

@@ -20,7 +20,14 @@ SERIES_YEAR = 2020  # of the built-in series
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What is run. told {what: words} says where each part comes from."""
+    """What is run.
+
+    network, fleet   the feeder as it was read, and its plants and batteries
+    day              layers.Day: what was foreseen the day before, what is at each roll, what came
+    date             YYYY-MM-DD
+    case             choices where the reader says nothing (data/cases/own_feeder.toml)
+    told             {what: words}: where each part comes from
+    """
 
     network: inputs.Network
     fleet: mpc.Fleet

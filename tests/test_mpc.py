@@ -1,6 +1,7 @@
 """Receding horizon against what it must equal: hand calculations, CVXPY, the exact flow, itself."""
 
 import itertools
+import tracemalloc
 from dataclasses import replace
 
 import cvxpy as cp
@@ -22,7 +23,7 @@ from adnlib import (
 )
 from adnlib.devices import Renewable, Storage
 from adnlib.feeder import Feeder
-from adnlib.kept import Kept, KeptError
+from adnlib.kept import Kept, KeptError, Slot
 
 N_K = 12  # rolls of a short day
 
@@ -201,6 +202,64 @@ def test_a_kept_problem_follows_its_parameters():
 def test_what_cannot_be_kept_is_refused(problem, what):
     with pytest.raises(KeptError, match=what):
         Kept(problem, [])
+
+
+def test_slots_give_the_arrays_of_parameters():
+    rng = np.random.default_rng(3)
+    x, y, limit = cp.Variable((4, 2)), cp.Variable((4, 3)), cp.Parameter(nonneg=True)
+
+    def stated(S, base):
+        rows = [base + (x[:, :1] - x[:, 1:]) @ S.T == y, x >= -1, x <= 1]
+        cones = [cp.SOC(np.full(4, 9.0), y, axis=1), cp.norm(x, "fro") <= limit]
+        return cp.Problem(cp.Minimize(cp.sum_squares(y - 1)), rows + cones)
+
+    by_parameter = [cp.Parameter((3, 1)), cp.Parameter((4, 3))]
+    by_slot = [Slot((3, 1)), Slot((4, 3))]
+    one = stated(*by_parameter)
+    limit.value = 1.0
+    for p in by_parameter:
+        p.value = np.zeros(p.shape)
+    known, kept = Kept(one, [x]), Kept(stated(*(s.marks for s in by_slot)), [x], slots=by_slot)
+    for k in range(4):
+        limit.value = 1.0 + k
+        for parameter, slot in zip(by_parameter, by_slot):
+            parameter.value = slot.value = rng.normal(size=slot.marks.shape) * (k != 1)
+        expected, found = known._now(), kept._now()
+        for a, b in zip(expected, found):
+            dense = [m.toarray() if hasattr(m, "toarray") else m for m in (a, b)]
+            assert np.array_equal(*dense)
+        assert kept.solve()[0] == pytest.approx(solve.solve(one), abs=1e-6)
+
+
+@pytest.mark.parametrize("use", [lambda s, x: 2 * s @ x <= 1, lambda s, x: cp.sum(s @ x) <= 1])
+def test_a_number_that_is_not_found_again_is_refused(use):
+    x, slot = cp.Variable(2), Slot((3, 2))
+    with pytest.raises(KeptError, match="6 of 6 numbers of the slots"):
+        Kept(cp.Problem(cp.Minimize(cp.sum_squares(x)), [use(slot.marks, x)]), [x], slots=[slot])
+
+
+@pytest.mark.parametrize("value", [None, np.ones(3)])
+def test_a_slot_without_its_numbers_is_refused(value):
+    x, slot = cp.Variable(2), Slot((3, 2))
+    kept = Kept(
+        cp.Problem(cp.Minimize(cp.sum_squares(x)), [slot.marks @ x <= 1]), [x], slots=[slot]
+    )
+    slot.value = value
+    with pytest.raises(KeptError, match=r"slot of shape \(3, 2\) has a value of shape"):
+        kept.solve()
+
+
+def test_windows_of_hundreds_of_buses_need_little_memory():
+    """Parameters times variables would be 100 million numbers here."""
+    x, y, slot = cp.Variable((16, 6)), cp.Variable((16, 400)), Slot((400, 6))
+    base = Slot((16, 400))
+    problem = cp.Problem(cp.Minimize(cp.sum_squares(y)), [base.marks + x @ slot.marks.T == y])
+    tracemalloc.start()
+    kept = Kept(problem, [x], slots=(base, slot))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    base.value, slot.value = np.ones((16, 400)), np.ones((400, 6))
+    assert kept.solve()[0] == pytest.approx(0, abs=1e-6) and most < 100 * 2**20
 
 
 def test_an_infeasible_roll_says_so_and_the_next_one_is_solved():

@@ -81,7 +81,6 @@ NETWORKS = (
     ("pandapower case57", {}),
     ("pandapower example_multivoltage", {}),
 )
-MOST_BUSES = 400  # above: no ADMM, and of the day its first eight hours
 KEPT = {
     "cost": "cost",
     "V_low": "V_low",
@@ -127,8 +126,6 @@ def row(name, options):
 
 
 def _areas(own, ahead):
-    if own.feeder.n > MOST_BUSES:
-        return {}
     found = runs.by_areas(own, ahead)
     return {
         "rounds": found.result.iterations,
@@ -139,11 +136,8 @@ def _areas(own, ahead):
 
 
 def _rolled(own, ahead):
-    rolls = 96 if own.feeder.n <= MOST_BUSES else 32
-    found = {m: runs.roll(own, ahead, m, rolls) for m in ("nothing", "plan", "rolling")}
-    out = {"rolls": rolls} | {
-        f"{short}_{m}": r.summary[k] for k, short in KEPT.items() for m, r in found.items()
-    }
+    found = {m: runs.roll(own, ahead, m) for m in ("nothing", "plan", "rolling")}
+    out = {f"{short}_{m}": r.summary[k] for k, short in KEPT.items() for m, r in found.items()}
     balance = {k: max(r.balance[k] for r in found.values()) for k in ("power", "energy")}
     return out | {k: float(np.ceil(np.log10(max(v, 1e-16)))) for k, v in balance.items()}
 
