@@ -30,7 +30,8 @@ def _said(value, digits):
 def tidy(table, digits):
     """The table rounded, columns of whole numbers without a point: 41 days, not 41.0.
 
-    table: pandas DataFrame; digits: decimals of the others.
+    table: pandas DataFrame; digits: decimals of the others. The tests compare whole numbers
+    exactly: not for counts that a solver's tolerance can move.
 
     >>> import pandas as pd
     >>> tidy(pd.DataFrame({"days": [41.0, 27.0], "saving [%]": [4.9901, 0.1652]}), 2)

@@ -244,6 +244,30 @@ def test_stored_outputs_get_links_powers_dashes_and_pictures_that_open(program, 
         page.close()
 
 
+def test_counts_lose_their_point_where_a_whole_column_has_them(program, tmp_path):
+    rows = [
+        ("41.0", "4.990", "2.0", "a"),
+        ("-3.0", "3.050", "0.5", "1.0"),
+        ("NaN", "1.0", "1.0", ""),
+    ]
+    rows = "".join(f"<tr><th>1.0</th><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
+    uneven = "<tr><th rowspan=2>a</th><td>1.0</td></tr><tr><td>2.0</td><td>3.0</td></tr>"
+    box = '<div class="cell_output"><div class="output">{}</div></div>'
+    table = box.format('<table class="dataframe">{}</table>')
+    scripted(tmp_path, table.format(rows) + table.format(uneven))
+    with browser.serve(tmp_path) as base:
+        page = program.new_page(viewport={"width": 1200, "height": 800})
+        page.goto(f"{base}/index.html")
+        assert page.locator("td").all_inner_texts() == [
+            *("41", "4.990", "2.0", "a"),
+            *("-3", "3.050", "0.5", "1.0"),
+            *("–", "1.0", "1.0", ""),
+            *("1.0", "2.0", "3.0"),
+        ]
+        assert page.locator("th").first.inner_text() == "1.0"
+        page.close()
+
+
 def test_on_a_phone_words_become_cards_and_formulas_shrink_before_they_scroll(program, tmp_path):
     word = "<td style='white-space: nowrap'>several words that do not break</td>"
     rows = f"<tr><td>a</td>{word}{word}<td></td></tr>"

@@ -1,10 +1,13 @@
 /* What a stored output cannot hold. Names of anchors in a checklist lead there, powers such as MW^2
-   are raised, a cell without a value is a dash, and a picture opens alone, for its small letters on
-   a phone. Without this script all stand as they are. */
+   are raised, a cell without a value is a dash, counts that a tolerance made decimals (41.0 days)
+   lose their point, and a picture opens alone, for its small letters on a phone. Without this
+   script all stand as they are. */
 (() => {
   const NOTHING = ["NaN", "<NA>"];
+  const NONE = [...NOTHING, ""];
   const ANCHOR = /^(sec|fig|eq|tab)-\d\d-[\w-]+$/;
 
+  const said = (cell) => cell.textContent.trim();
   const target = (name) =>
     document.getElementById(name) || document.getElementById(`equation-${name}`);
 
@@ -38,8 +41,21 @@
     return out;
   };
 
+  /* Columns of whole numbers without a point, where every row has the same cells. */
+  const count = (table) => {
+    const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+    const cells = rows.map((row) => [...row.cells].filter((cell) => cell.tagName === "TD"));
+    if (cells.length < 2 || cells.some((row) => row.length !== cells[0].length)) return;
+    cells[0].forEach((_, k) => {
+      const known = cells.map((row) => row[k]).filter((cell) => !NONE.includes(said(cell)));
+      if (!known.every((cell) => /^-?\d+\.0+$/.test(said(cell)))) return;
+      for (const cell of known) cell.textContent = said(cell).replace(/\.0+$/, "");
+    });
+  };
+
   const start = () => {
     document.querySelectorAll(".cell_output :is(td, th)").forEach(raise);
+    document.querySelectorAll(".cell_output table.dataframe").forEach(count);
     for (const cell of document.querySelectorAll(".cell_output table.dataframe td")) {
       if (NOTHING.includes(cell.textContent.trim())) cell.textContent = "\u2013";
       const names = cell.textContent.trim().split(", ");
